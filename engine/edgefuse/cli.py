@@ -1,0 +1,227 @@
+"""The command line on the device: parse, run one verb, and turn every known error into one line and an exit status.
+
+Status 0: done. 1: the thing that was checked fails. 2: wrong usage or bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgefuse.errors import EdgefuseError
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `edgefuse VERB ...`; gives the exit status."""
+    return guarded(_parser(), argv)
+
+
+def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Parse and run the verb; known errors become one line on stderr and status 2."""
+    arguments = parser.parse_args(argv)
+    verb: Verb = arguments.verb
+    try:
+        return verb(arguments)
+    except EdgefuseError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edgefuse", description="Fused perception that answers at every tick.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for name, help_text, verb, add_options in _VERBS:
+        sub = verbs.add_parser(name, help=help_text, description=help_text)
+        add_options(sub)
+        sub.add_argument("--json", action="store_true", help="print one JSON document as the last line of stdout")
+        sub.set_defaults(verb=verb)
+    return parser
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=_natural, default=7, help="which simulated site (default 7)")
+    parser.add_argument("--seconds", type=_positive, default=30.0, help="how long (default 30)")
+    parser.add_argument("--out", type=Path, help="also write the results as JSON lines")
+    parser.add_argument(
+        "--realtime", action="store_true", help="at the speed of the clock instead of as fast as it goes"
+    )
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    _bundle_option(parser)
+    parser.add_argument("--source", required=True, help="site:[seed=N&duration_s=S] or kitti:DIR")
+    parser.add_argument("--config", type=Path, help="YAML configuration")
+    parser.add_argument("--out", type=Path, help="write the results as JSON lines")
+    parser.add_argument("--rate", type=_positive, help="answers per second (default: tick_hz of the configuration)")
+    parser.add_argument(
+        "--realtime", action="store_true", help="at the speed of the clock instead of as fast as it goes"
+    )
+
+
+def _bundle_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", help="an .efb file (default: the reference bundle that edgefuse ships)")
+
+
+def _inspect_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", nargs="?", help="an .efb file (default: the reference bundle)")
+
+
+def _bench_options(parser: argparse.ArgumentParser) -> None:
+    _bundle_option(parser)
+    parser.add_argument("--rounds", type=_rounds, default=2000, help="rounds of every contender (default 2000)")
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", type=Path, help="a JSONL file of `edgefuse run --out`")
+    parser.add_argument("--out", type=Path, default=Path("report.png"), help="PNG, SVG or PDF (default report.png)")
+
+
+def _no_options(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from edgefuse.demo import demo
+
+    options = {name: getattr(arguments, name) for name in ("seed", "seconds", "out", "realtime")}
+    return _finish(arguments, demo(print, **options, colour=sys.stdout.isatty()))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edgefuse.run import run
+    from edgefuse.summary import describe
+
+    engine = _engine(arguments.bundle, arguments.config)
+    summary, lost = run(
+        engine,
+        arguments.source,
+        _log,
+        out=arguments.out,
+        rate_hz=arguments.rate,
+        realtime=arguments.realtime,
+        config_place=str(arguments.config),
+    )
+    print(describe(summary))
+    return _finish(arguments, {**summary.as_json(), **lost})
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from edgefuse import bundle as bundles
+    from edgefuse.contents import describe, facts
+    from edgefuse.doctor import shipped_bundle
+
+    known = facts(bundles.read(arguments.bundle or shipped_bundle()))
+    print(describe(known))
+    return _finish(arguments, known)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from edgefuse.verify import TOLERANCE, verify
+
+    checks = verify(_engine(arguments.bundle, None))
+    for check in checks:
+        verdict = "passed" if check.passed else "FAILED"
+        print(f"{verdict}  {check.worst:.2e} of {TOLERANCE:.0e}  {', '.join(check.streams)}")
+    passed = bool(checks) and all(check.passed for check in checks)
+    print(f"{sum(check.passed for check in checks)} of {len(checks)} golden moments answered as recorded")
+    _finish(arguments, {"passed": passed, "checks": [check.as_json() for check in checks]})
+    return 0 if passed else 1
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from edgefuse.bench import bench, describe
+
+    figures = bench(_engine(arguments.bundle, None), rounds=arguments.rounds)
+    print(describe(figures))
+    return _finish(arguments, figures)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from edgefuse.report import draw, read_results
+
+    results = read_results(arguments.results)
+    draw(results, arguments.out)
+    print(f"{arguments.out}: {len(results)} results drawn")
+    return _finish(arguments, {"out": str(arguments.out), "results": len(results)})
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from edgefuse.doctor import describe, examine
+
+    facts = examine()
+    print(describe(facts))
+    return _finish(arguments, facts)
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _engine(bundle: str | None, config: Path | None) -> Any:
+    from edgefuse.doctor import shipped_bundle
+    from edgefuse.engine import load
+
+    return load(bundle or shipped_bundle(), config)
+
+
+def _finish(arguments: argparse.Namespace, document: dict[str, Any]) -> int:
+    if arguments.json:
+        print(json.dumps(document, allow_nan=False))
+    return 0
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _rounds(text: str) -> int:
+    value = int(text)
+    if value < 100:
+        raise argparse.ArgumentTypeError("fewer than 100 rounds say nothing about p99")
+    return value
+
+
+_VERBS: tuple[tuple[str, str, Verb, Callable[[argparse.ArgumentParser], None]], ...] = (
+    (
+        "demo",
+        "A simulated railway site whose sensors fail, answered by the bundle that edgefuse ships.",
+        _demo,
+        _demo_options,
+    ),
+    ("run", "Answer at every tick of a recording or a simulated site.", _run, _run_options),
+    (
+        "inspect",
+        "What is in a bundle: streams, operator, outputs, and its measured accuracy by subset.",
+        _inspect,
+        _inspect_options,
+    ),
+    ("verify", "Does a bundle give the answers here that its exporter recorded?", _verify, _inspect_options),
+    ("bench", "Time the engine against the same model as one graph, interleaved.", _bench, _bench_options),
+    ("report", "Draw the results of a run (needs the extra `report`).", _report, _report_options),
+    ("doctor", "What this machine gives the engine, and why.", _doctor, _no_options),
+)
+
+if __name__ == "__main__":
+    sys.exit(main())

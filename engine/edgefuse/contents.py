@@ -1,0 +1,63 @@
+"""Contents: what a bundle says of itself, as facts and as a table, without running it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgefuse.bundle import Bundle
+from edgefuse.datasheet import read_datasheet
+
+
+def facts(bundle: Bundle) -> dict[str, Any]:
+    """Streams, operator, outputs, datasheet and provenance, JSON-ready."""
+    manifest = bundle.manifest
+    sheet = read_datasheet(bundle)
+    return {
+        "name": manifest.name,
+        "bundle_version": manifest.bundle_version,
+        "domain": manifest.domain,
+        "sha256": bundle.sha256,
+        "size_bytes": sum(spec.size_bytes for spec in manifest.files.values()),
+        "streams": [stream.model_dump(mode="json") for stream in manifest.streams],
+        "fusion": manifest.fusion.model_dump(mode="json"),
+        "outputs": [output.model_dump(mode="json") for output in manifest.head.outputs],
+        "ladder": list(manifest.fallback.ladder),
+        "datasheet": sheet.model_dump(mode="json") if sheet else None,
+        "provenance": dict(manifest.provenance),
+    }
+
+
+def describe(known: dict[str, Any]) -> str:
+    """The facts as a page for a person."""
+    fusion = known["fusion"]
+    lines = [
+        f"{known['name']} version {known['bundle_version']}, {known['size_bytes'] / 1e6:.2f} MB",
+        f"sha256 {known['sha256']}",
+        f"trained on {known['domain']!r}; ladder {' > '.join(known['ladder'])}",
+        f"{fusion['operator']} of {len(known['streams'])} streams at {fusion['dim']} dimensions",
+        "",
+        f"  {'stream':<16}{'kind':<9}{'tensor':<26}{'fresh':>9}{'at most':>9}",
+    ]
+    lines += [_stream_line(stream) for stream in known["streams"]]
+    lines += [
+        "",
+        *(f"  output {o['name']}: {o['kind']}: {', '.join(o['labels'] or o['units'])}" for o in known["outputs"]),
+    ]
+    if known["datasheet"]:
+        sheet = known["datasheet"]
+        lines += ["", f"  {sheet['metric']} by streams present ({sheet['split']})"]
+        lines += [_figure_line(figure) for figure in sheet["subsets"]]
+    lines += ["", *(f"  {key}: {value}" for key, value in known["provenance"].items())]
+    return "\n".join(lines)
+
+
+def _stream_line(stream: dict[str, Any]) -> str:
+    tensor = f"{stream['tensor_dtype']} {stream['tensor_shape']}"
+    derived = f"  from {stream['derived_from']}" if stream["derived_from"] else ""
+    ages = f"{stream['fresh_ms']:>6.0f} ms{stream['max_age_ms']:>6.0f} ms"
+    return f"  {stream['name']:<16}{stream['kind']:<9}{tensor:<26}{ages}{derived}"
+
+
+def _figure_line(figure: dict[str, Any]) -> str:
+    interval = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
+    return f"    {figure['value']:.3f}  {interval}  n = {figure['n']}  {', '.join(figure['streams'])}"

@@ -1,0 +1,46 @@
+"""Encode: preprocess a sample and run its encoder, once per sample; the embedding stays until the next one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgefuse.bundle import Bundle
+from edgefuse.plan import StreamPlan
+from edgefuse.session import Port, Session
+from edgefuse.types import F32, Sample
+
+
+class Encoder:
+    """The encoder of one stream. It writes into `embedding`, a float32 [d] view of the buffer that fusion reads."""
+
+    def __init__(self, bundle: Bundle, plan: StreamPlan, embedding: F32, threads: int) -> None:
+        self._plan = plan
+        self._tensor = np.zeros((1, *plan.tensor_shape), dtype=plan.tensor_dtype)
+        self._embedding = embedding
+        self._encoded: Sample | None = None
+        self._finite = False
+        self._session = Session(bundle[plan.encoder], bundle.place(plan.encoder), threads)
+        self._session.expect(
+            {"input": Port(plan.tensor_dtype, self._tensor.shape)},
+            {"embedding": Port("float32", (1, plan.embedding_dim))},
+        )
+        self._session.bind({"input": self._tensor}, {"embedding": embedding.reshape(1, -1)})
+
+    def holds(self, sample: Sample) -> bool:
+        """Is the embedding in the buffer the one of this very sample?"""
+        return self._encoded is sample
+
+    def preprocess(self, sample: Sample) -> None:
+        """Bring a payload that passed its checks into the encoder's input buffer."""
+        self._encoded = None
+        self._plan.modality.preprocess(sample.payload, self._plan.params, self._tensor[0])
+
+    def run(self, sample: Sample) -> None:
+        """Compute the embedding of the preprocessed sample."""
+        self._session.run()
+        self._encoded, self._finite = sample, bool(np.isfinite(self._embedding).all())
+
+    @property
+    def finite(self) -> bool:
+        """Is the embedding in the buffer usable? A sane input can still overflow inside a network."""
+        return self._finite

@@ -1,0 +1,69 @@
+"""Fallback: verdicts become a presence mask and substitutes, by descending each stream's ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgefuse.bundle import Bundle
+from edgefuse.errors import BundleError
+from edgefuse.plan import StreamPlan
+from edgefuse.types import F32, U8, Judged, Mode, Rung, State, Trust
+
+ABSENT, PRESENT, SUBSTITUTED = 0, 1, 2
+
+_RUNG_STATE: dict[Rung, State] = {"hold": "held", "mean": "imputed", "token": "imputed", "mask": "absent"}
+_STATE_SELECT: dict[State, int] = {"fresh": PRESENT, "held": PRESENT, "imputed": SUBSTITUTED, "absent": ABSENT}
+
+
+@dataclass(frozen=True, slots=True)
+class Substitutes:
+    """Projected embeddings that stand in for a stream: rung -> float32 [streams, dim]."""
+
+    blocks: dict[Rung, F32]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Substitutes:
+        """Read the blocks of a bundle; a BundleError when the file has another size or holds non-finite values."""
+        manifest = bundle.manifest
+        spec, shape = manifest.fallback, (len(manifest.streams), manifest.fusion.dim)
+        if spec.file is None:
+            return cls({})
+        size = len(spec.blocks) * shape[0] * shape[1]
+        values = np.frombuffer(bundle[spec.file], dtype="<f4") if len(bundle[spec.file]) == 4 * size else None
+        if values is None or not np.isfinite(values).all():
+            raise BundleError(f"is not {size} finite float32 values", place=bundle.place(spec.file))
+        blocks = values.astype(np.float32).reshape(len(spec.blocks), *shape)
+        return cls(dict(zip(spec.blocks, blocks, strict=True)))
+
+    def fill(self, trusts: Sequence[Trust], out: F32) -> None:
+        """Put each imputed stream's stand-in into its row of out [streams, dim]."""
+        for i, trust in enumerate(trusts):
+            if trust.state == "imputed" and trust.rung is not None:
+                out[i] = self.blocks[trust.rung][i]
+
+
+def descend(judged: Judged, plan: StreamPlan) -> Trust:
+    """The first rung that carries: the fresh sample itself, else the ladder in order, else absent."""
+    if judged.fresh:
+        return Trust("fresh", judged.health, judged.reason, judged.age_ms)
+    for rung in plan.ladder:
+        if rung != "hold" or judged.sample is not None:
+            return Trust(_RUNG_STATE[rung], judged.health, judged.reason, judged.age_ms, rung)
+    return Trust("absent", judged.health, judged.reason, judged.age_ms)
+
+
+def select(trusts: Sequence[Trust], out: U8) -> None:
+    """The presence mask as the kernels read it: out uint8 [streams], 0 absent, 1 present, 2 substituted."""
+    for i, trust in enumerate(trusts):
+        out[i] = _STATE_SELECT[trust.state]
+
+
+def mode_of(trusts: Sequence[Trust]) -> Mode:
+    """full: every stream fresh; blind: none of them present; degraded: anything between."""
+    states = {trust.state for trust in trusts}
+    if states == {"fresh"}:
+        return "full"
+    return "degraded" if states & {"fresh", "held"} else "blind"

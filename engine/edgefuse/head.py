@@ -1,0 +1,41 @@
+"""Head: from the fused vector to the outputs, and the learned prior for when nothing is left to fuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgefuse.bundle import Bundle
+from edgefuse.session import Port, Session
+from edgefuse.types import F32
+
+
+class Head:
+    """The head network, bound to the fused vector that it reads."""
+
+    def __init__(self, bundle: Bundle, fused: F32, threads: int) -> None:
+        spec = bundle.manifest.head
+        self._specs = spec.outputs
+        self._buffers = {out.name: np.zeros((1, len(out.prior)), dtype=np.float32) for out in spec.outputs}
+        self._session = Session(bundle[spec.file], bundle.place(spec.file), threads)
+        ports = {name: Port("float32", buffer.shape) for name, buffer in self._buffers.items()}
+        self._session.expect({"fused": Port("float32", (1, fused.size))}, ports)
+        self._session.bind({"fused": fused.reshape(1, -1)}, self._buffers)
+
+    def run(self) -> None:
+        """Compute the outputs from the fused vector as it stands."""
+        self._session.run()
+
+    def outputs(self) -> dict[str, F32]:
+        """What the last `run` gave: name -> float32 [K], a copy."""
+        return {name: buffer[0].copy() for name, buffer in self._buffers.items()}
+
+    def prior(self) -> dict[str, F32]:
+        """The model's answer to nothing at all: name -> float32 [K]."""
+        return {spec.name: np.asarray(spec.prior, dtype=np.float32) for spec in self._specs}
+
+    def labels(self, outputs: Mapping[str, F32]) -> dict[str, str]:
+        """The most likely class of every output that is class logits; the first one where several are equal."""
+        classes = (spec for spec in self._specs if spec.kind == "class_logits")
+        return {spec.name: spec.labels[int(np.argmax(outputs[spec.name]))] for spec in classes}

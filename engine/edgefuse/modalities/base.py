@@ -1,0 +1,68 @@
+"""What a modality kind is: a payload contract, a preprocessing with parameters, and content checks with thresholds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgefuse.schema import Strict
+from edgefuse.types import Array, Reason
+
+# A value smaller than this is a denormal to come: arithmetic on denormals is some 200 times slower, so they become 0.
+SMALLEST = np.float32(1e-30)
+
+NATIVE = "<" if sys.byteorder == "little" else ">"
+
+
+class CommonChecks(Strict):
+    """Thresholds of every kind: `stuck_samples` equal payloads in a row mean a frozen sensor; 0 switches it off."""
+
+    stuck_samples: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """One kind of sensor.
+
+    kind        its name in manifests
+    payload     the contract of a raw payload in words
+    dtype       NumPy dtype of a raw payload
+    shape       its shape, None for a free length; None as a whole where it is the tensor's own shape
+    params      schema of the preprocessing parameters, which travel in the bundle
+    checks      schema of the content thresholds, with defaults
+    tensor      params -> (dtype name, shape) of what the encoder receives, without batch axis
+    preprocess  (payload, params, out) -> None; fills `out`, an array of the tensor's dtype and shape
+    content     (payload, checks) -> what is wrong with the content of a payload that meets the contract, or None
+    """
+
+    kind: str
+    payload: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...] | None
+    params: type[Strict]
+    checks: type[CommonChecks]
+    tensor: Callable[[Any], tuple[str, tuple[int, ...]]]
+    preprocess: Callable[[Array, Any, Array], None]
+    content: Callable[[Array, Any], Reason | None]
+
+
+def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> Reason | None:
+    """Does a raw payload meet its contract of type, dtype, byte order and shape? None, or the first thing wrong."""
+    if not isinstance(payload, np.ndarray):
+        return "bad_type"
+    if payload.dtype != dtype:
+        swapped = payload.dtype.kind == dtype.kind and payload.dtype.itemsize == dtype.itemsize
+        return "byte_order" if swapped else "bad_dtype"
+    if payload.ndim != len(shape):
+        return "bad_shape"
+    fits = all(want is None or have == want for have, want in zip(payload.shape, shape, strict=True))
+    return None if fits else "bad_shape"
+
+
+def flush_denormals(tensor: Array) -> None:
+    """Set values too small to compute with to 0, in place; tensor: any shape, float32."""
+    tensor[np.abs(tensor) < SMALLEST] = 0.0

@@ -1,0 +1,86 @@
+"""Camera: uint8 [H, W, 3] RGB, cropped to the encoder's proportions and resized; colour is the encoder's business."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from edgefuse.modalities.base import CommonChecks, Modality
+from edgefuse.schema import Strict
+from edgefuse.types import U8, Array, Reason
+
+MAX_SIDE = 1 << 14
+
+Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+Level = Annotated[float, Field(ge=0.0, le=255.0)]
+
+
+class ImageParams(Strict):
+    """Size of the encoder's picture; `crop` keeps the proportions of the middle, `stretch` keeps the whole picture."""
+
+    width: Pixels
+    height: Pixels
+    fit: Literal["crop", "stretch"] = "crop"
+
+
+class CameraChecks(CommonChecks):
+    """Grey levels 0 to 255: a picture darker or brighter than these, nearly everywhere, shows nothing."""
+
+    blackout_level: Level = 4.0
+    overexposed_level: Level = 250.0
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
+
+
+def middle(image: Array, width: int, height: int) -> Array:
+    """The largest middle part of image [H, W, ...] with the proportions width : height (a view)."""
+    rows, cols = image.shape[:2]
+    keep_cols = min(cols, max(1, round(rows * width / height)))
+    keep_rows = min(rows, max(1, round(cols * height / width)))
+    top, left = (rows - keep_rows) // 2, (cols - keep_cols) // 2
+    return image[top : top + keep_rows, left : left + keep_cols]
+
+
+def resize_into(image: Array, params: ImageParams, out: Array, *, smooth: bool) -> None:
+    """Fit image [H, W, ...] into out [height, width, ...]: area-averaged when smooth, nearest pixel when not."""
+    import cv2
+
+    part = middle(image, params.width, params.height) if params.fit == "crop" else image
+    if part.shape == out.shape:
+        np.copyto(out, part)
+        return
+    method = cv2.INTER_AREA if smooth else cv2.INTER_NEAREST
+    np.copyto(out, cv2.resize(part, (params.width, params.height), interpolation=method))
+
+
+def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:
+    return "uint8", (params.height, params.width, 3)
+
+
+def _preprocess(payload: U8, params: ImageParams, out: U8) -> None:
+    resize_into(payload, params, out, smooth=True)
+
+
+def _content(payload: U8, checks: CameraChecks) -> Reason | None:
+    if payload.size == 0 or max(payload.shape) > MAX_SIDE:
+        return "bad_shape"
+    step = max(1, min(payload.shape[:2]) // 64)
+    seen = payload[::step, ::step].max(axis=2)
+    if float(np.mean(seen <= checks.blackout_level)) >= checks.share:
+        return "blackout"
+    darkest = payload[::step, ::step].min(axis=2)
+    return "overexposed" if float(np.mean(darkest >= checks.overexposed_level)) >= checks.share else None
+
+
+CAMERA = Modality(
+    kind="camera",
+    payload="uint8 [H, W, 3], RGB, any size",
+    dtype=np.dtype(np.uint8),
+    shape=(None, None, 3),
+    params=ImageParams,
+    checks=CameraChecks,
+    tensor=_tensor,
+    preprocess=_preprocess,
+    content=_content,
+)

@@ -1,0 +1,44 @@
+"""Vector: any float32 array of a fixed shape, [d] or a window [T, C]: IMU, radar, audio, a text embedding."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from edgefuse.modalities.base import CommonChecks, Modality, flush_denormals
+from edgefuse.schema import Strict
+from edgefuse.types import F32, Reason
+
+
+class VectorParams(Strict):
+    """The one shape that payloads have."""
+
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=4)]
+
+
+def _tensor(params: VectorParams) -> tuple[str, tuple[int, ...]]:
+    return "float32", params.shape
+
+
+def _preprocess(payload: F32, params: VectorParams, out: F32) -> None:
+    np.copyto(out, payload)
+    flush_denormals(out)
+
+
+def _content(payload: F32, checks: CommonChecks) -> Reason | None:
+    return None if np.isfinite(payload).all() else "non_finite"
+
+
+VECTOR = Modality(
+    kind="vector",
+    payload="float32 of the declared shape",
+    dtype=np.dtype(np.float32),
+    shape=None,
+    params=VectorParams,
+    checks=CommonChecks,
+    tensor=_tensor,
+    preprocess=_preprocess,
+    content=_content,
+)

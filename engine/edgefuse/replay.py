@@ -1,0 +1,105 @@
+"""Replay: drive an engine by a source's own time, one result a tick, as fast as it goes or in real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from edgefuse.engine import Engine
+from edgefuse.errors import ConfigError
+from edgefuse.faults import Fault, FaultySource
+from edgefuse.sources.base import Source
+from edgefuse.types import NS_PER_S, Result, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A result, and the truth at its time where the source knows it."""
+
+    result: Result
+    truth: Mapping[str, str] | None
+
+
+def replay(engine: Engine, source: Source, *, tick_hz: float, realtime: bool = False) -> Iterator[Tick]:
+    """Push every sample at its arrival and step at every tick, from the first arrival until the source ends.
+
+    A tick sees what had arrived by its time, so the same samples give the same results at any speed.
+    """
+    in_domain = same_world(engine, source)
+    routes = _routes(engine)
+    clock = _Ticks(tick_hz, realtime)
+    for sample in source.samples():
+        for t_ns in clock.until(sample.arrived_ns):
+            yield Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
+        _route(engine, routes, sample)
+    for t_ns in clock.last():
+        yield Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
+
+
+def same_world(engine: Engine, source: Source) -> bool | None:
+    """Does the source show the world that the model was trained on? None when either does not say."""
+    ours = engine.bundle.manifest.domain
+    return None if "unknown" in (ours, source.domain) else ours == source.domain
+
+
+def injected(engine: Engine, source: Source, config_place: str = "configuration") -> Source:
+    """The source with the configuration's faults put in; a fault names the model's stream, not the source's topic."""
+    config = engine.plan.config
+    if not config.faults:
+        return source
+    topics = {plan.name: plan.topic for plan in engine.plan.streams}
+    faults = [
+        Fault(**{**fault.model_dump(), "stream": topics.get(fault.stream, fault.stream)}) for fault in config.faults
+    ]
+    try:
+        return FaultySource(source, faults, config.seed)
+    except ConfigError as error:
+        raise ConfigError(error.what, place=f"{config_place}: {error.place}") from error
+
+
+def _routes(engine: Engine) -> dict[str, list[str]]:
+    routes: dict[str, list[str]] = {}
+    for plan in engine.plan.streams:
+        routes.setdefault(plan.topic, []).append(plan.name)
+    return routes
+
+
+def _route(engine: Engine, routes: Mapping[str, list[str]], sample: Sample) -> None:
+    for stream in routes.get(sample.stream, ()):
+        engine.push(stream, sample.stamp_ns, sample.payload, copy=False)
+
+
+class _Ticks:
+    """The ticks: t0, the first arrival, then one a period; in real time each waits for its moment."""
+
+    def __init__(self, tick_hz: float, realtime: bool) -> None:
+        self._hz = tick_hz
+        self._realtime = realtime
+        self._start_ns: int | None = None
+        self._wall_start_ns = 0
+        self._count = 0
+
+    def until(self, arrived_ns: int) -> Iterator[int]:
+        """The ticks that lie before an arrival."""
+        if self._start_ns is None:
+            self._start_ns, self._wall_start_ns = arrived_ns, time.monotonic_ns()
+        while (t_ns := self._next_ns()) < arrived_ns:
+            yield self._at(t_ns)
+
+    def last(self) -> Iterator[int]:
+        """The tick that takes in the last arrivals."""
+        if self._start_ns is not None:
+            yield self._at(self._next_ns())
+
+    def _next_ns(self) -> int:
+        assert self._start_ns is not None
+        return self._start_ns + round(self._count * NS_PER_S / self._hz)
+
+    def _at(self, t_ns: int) -> int:
+        assert self._start_ns is not None
+        self._count += 1
+        if self._realtime:
+            ahead_ns = (t_ns - self._start_ns) - (time.monotonic_ns() - self._wall_start_ns)
+            time.sleep(max(0, ahead_ns) / NS_PER_S)
+        return t_ns

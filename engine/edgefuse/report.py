@@ -1,0 +1,119 @@
+"""Report: a picture of a run from its JSON lines: trust in each stream over time, mode, answer and truth."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgefuse.errors import SinkError, SourceError, UsageError
+from edgefuse.types import NS_PER_S
+
+STATE_COLOURS = {"fresh": "#2e7d32", "held": "#f9a825", "imputed": "#6a1b9a", "absent": "#c62828"}
+MODE_COLOURS = {"full": "#2e7d32", "degraded": "#f9a825", "abstain": "#6a1b9a", "blind": "#212121"}
+
+
+def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The results of a JSONL file; a SourceError naming the line that is not one."""
+    lines: list[dict[str, Any]] = []
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                lines.append(_result(line, f"{os.fspath(path)}:{number}"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot be read: {error}", place=os.fspath(path)) from error
+    if not lines:
+        raise SourceError("holds no results", place=os.fspath(path))
+    return lines
+
+
+def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Draw the lanes of a run into a PNG, SVG or PDF file, by its ending."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UsageError("report: needs matplotlib: pip install 'edgefuse[report]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure = _figure(pyplot, results)
+    try:
+        figure.savefig(out, dpi=120, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise SinkError(f"cannot be written: {error}", place=str(out)) from error
+    finally:
+        pyplot.close(figure)
+
+
+def _result(line: str, place: str) -> dict[str, Any]:
+    try:
+        document = json.loads(line)
+    except ValueError as error:
+        raise SourceError(f"is not a result line: {error}", place=place) from error
+    if not isinstance(document, dict) or not {"t_ns", "mode", "streams", "labels"} <= document.keys():
+        raise SourceError("is not a result line of edgefuse run", place=place)
+    return document
+
+
+def _figure(pyplot: Any, results: Sequence[Mapping[str, Any]]) -> Any:
+    streams = list(results[0]["streams"])
+    seconds = [(r["t_ns"] - results[0]["t_ns"]) / NS_PER_S for r in results]
+    figure, (lanes, answers) = pyplot.subplots(
+        2, 1, figsize=(10, 4.5), sharex=True, height_ratios=[len(streams) + 1, 3]
+    )
+    for row, stream in enumerate(streams):
+        _lane(lanes, row, seconds, [r["streams"][stream]["state"] for r in results], STATE_COLOURS)
+        _reasons(lanes, row, seconds, [r["streams"][stream]["reason"] for r in results])
+    _lane(lanes, len(streams), seconds, [r["mode"] for r in results], MODE_COLOURS)
+    lanes.set_yticks(range(len(streams) + 1), [*streams, "mode"])
+    lanes.invert_yaxis()
+    lanes.set_title(f"{results[0]['bundle']['name']}: trust in each stream, and the mode of each answer", fontsize=10)
+    _legend(lanes)
+    _answers(answers, seconds, results)
+    return figure
+
+
+def _lane(axes: Any, row: int, seconds: Sequence[float], states: Sequence[str], colours: Mapping[str, str]) -> None:
+    period = seconds[1] - seconds[0] if len(seconds) > 1 else 0.1
+    for state, colour in colours.items():
+        bars = [(s, period) for s, have in zip(seconds, states, strict=True) if have == state]
+        axes.broken_barh(bars, (row - 0.4, 0.8), color=colour, linewidth=0)
+
+
+def _reasons(axes: Any, row: int, seconds: Sequence[float], reasons: Sequence[str | None]) -> None:
+    """Write each reason once, where it begins and stays for more than a moment."""
+    begin = 0
+    for i in range(1, len(reasons) + 1):
+        if i < len(reasons) and reasons[i] == reasons[begin]:
+            continue
+        if reasons[begin] is not None and i - begin >= 5:
+            axes.text(seconds[begin], row, f" {reasons[begin]}", color="white", fontsize=7, va="center", clip_on=True)
+        begin = i
+
+
+def _legend(axes: Any) -> None:
+    from matplotlib.patches import Patch
+
+    patches = [Patch(color=colour, label=name) for name, colour in (*STATE_COLOURS.items(), *MODE_COLOURS.items())]
+    axes.legend(handles=patches, ncol=1, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _answers(axes: Any, seconds: Sequence[float], results: Sequence[Mapping[str, Any]]) -> None:
+    output = next(iter(results[0]["labels"]), None)
+    if output is None:
+        return
+    given = [r["labels"][output] for r in results]
+    truth = [r.get("truth", {}).get(output) for r in results]
+    names = sorted({name for name in (*given, *truth) if name is not None})
+    rows = {name: i for i, name in enumerate(names)}
+    if any(truth):
+        axes.step(
+            seconds, [rows.get(t, float("nan")) for t in truth], where="post", color="#9e9e9e", lw=5, label="truth"
+        )
+    axes.plot(seconds, [rows[g] for g in given], ".", color="#1565c0", ms=4, label="answer")
+    axes.set_yticks(range(len(names)), names)
+    note = "" if results[0].get("in_domain") is not False else " (another world than the model's: no meaning here)"
+    axes.set_xlabel(f"seconds{note}")
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

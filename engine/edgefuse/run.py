@@ -1,0 +1,78 @@
+"""Run: a source through an engine into a file, told as it goes: changes of mode, faults, skipped files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from edgefuse.engine import Engine
+from edgefuse.replay import Tick, injected, replay, same_world
+from edgefuse.sinks.jsonl import JsonlSink
+from edgefuse.sources import Source, open_source
+from edgefuse.summary import Span, Summary
+
+Tell = Callable[[str], None]
+
+MOST_PROBLEMS = 10  # skipped files told one by one; the rest as a number
+
+
+def run(
+    engine: Engine,
+    uri: str,
+    tell: Tell,
+    *,
+    out: Path | None = None,
+    rate_hz: float | None = None,
+    realtime: bool = False,
+    config_place: str = "configuration",
+) -> tuple[Summary, dict[str, Any]]:
+    """Every tick of the source at `uri`; gives the summary, and what was skipped and became of every sample."""
+    source = injected(engine, open_source(uri), config_place)
+    if same_world(engine, source) is False:
+        ours, theirs = engine.bundle.manifest.domain, source.domain
+        tell(f"note: the model was trained on {ours!r}, this is {theirs!r}: its outputs mean nothing here")
+    rate_hz = rate_hz or engine.plan.config.tick_hz
+    summary = drive(engine, source, out, rate_hz, realtime, lambda tick, span: tell(span_line(span)) if span else None)
+    for line in _problem_lines(source):
+        tell(line)
+    return summary, losses(engine, source)
+
+
+def drive(
+    engine: Engine,
+    source: Source,
+    out: Path | None,
+    rate_hz: float,
+    realtime: bool,
+    watch: Callable[[Tick, Span | None], None],
+) -> Summary:
+    """Every tick of the source to the file, the summary and the watcher, who also gets each new span."""
+    summary = Summary()
+    with ExitStack() as stack:
+        sink = stack.enter_context(JsonlSink(out)) if out is not None else None
+        for tick in replay(engine, source, tick_hz=rate_hz, realtime=realtime):
+            if sink is not None:
+                sink.write(tick.result, tick.truth)
+            watch(tick, summary.add(tick.result, tick.truth))
+    return summary
+
+
+def span_line(span: Span) -> str:
+    """What changed, and when: mode, streams in use, faults."""
+    used = ", ".join(span.used) or "nothing"
+    faults = f"  ({'; '.join(span.faults)})" if span.faults else ""
+    return f"{span.from_s:8.2f} s  {span.mode:<9} from {used}{faults}"
+
+
+def losses(engine: Engine, source: Source) -> dict[str, Any]:
+    """What the source skipped and what became of every sample, JSON-ready."""
+    problems = [{"place": problem.place, "what": problem.what} for problem in source.problems]
+    return {"skipped": len(problems), "problems": problems, "samples": engine.accounts()}
+
+
+def _problem_lines(source: Source) -> list[str]:
+    lines = [f"skipped: {problem.place}: {problem.what}" for problem in source.problems[:MOST_PROBLEMS]]
+    more = len(source.problems) - MOST_PROBLEMS
+    return [*lines, f"skipped: {more} more"] if more > 0 else lines

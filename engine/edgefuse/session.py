@@ -1,0 +1,139 @@
+"""ONNX Runtime behind one door: the shared thread pool, sessions bound to fixed buffers, errors translated once.
+
+The only module that imports onnxruntime. Sessions are made from bytes that were hashed, never from paths.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgefuse.errors import BundleError
+from edgefuse.types import Array
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(bool)": "bool",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The thread pool that all sessions share, or why each session has its own."""
+
+    shared: bool
+    threads: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One input or output of a graph: dtype name, and shape with None for a free axis."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@functools.cache
+def pool(threads: int = 0) -> Pool:
+    """Make the shared pool; the first call of a process decides, as ONNX Runtime has one environment.
+
+    Without a shared pool the encoders' own pools would spin against each other, which costs several times the work.
+    """
+    import onnxruntime as ort
+
+    if not hasattr(ort, "set_global_thread_pool_sizes"):
+        return Pool(False, threads, f"onnxruntime {ort.__version__} has no shared pool: own pools, spinning off")
+    try:
+        ort.set_global_thread_pool_sizes(threads or (os.cpu_count() or 1), 1)
+    except RuntimeError as error:
+        return Pool(False, threads, f"onnxruntime was in use before edgefuse ({error}): own pools, spinning off")
+    return Pool(True, threads or (os.cpu_count() or 1), "one pool shared by all sessions")
+
+
+class Session:
+    """One graph. `inputs` and `outputs` describe it; `bind` fixes its buffers; `run` computes from them."""
+
+    def __init__(self, model: bytes, place: str, threads: int = 0) -> None:
+        """Load a graph from bytes; a BundleError naming `place` when ONNX Runtime refuses it."""
+        self._place = place
+        with _translated(place):
+            self._session = _open(model, threads)
+            self.inputs = {port.name: _port(port) for port in self._session.get_inputs()}
+            self.outputs = {port.name: _port(port) for port in self._session.get_outputs()}
+        self._binding: Any = None
+
+    def expect(self, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
+        """Refuse a graph whose interface is not the declared one; a BundleError naming the port."""
+        for side, have, want in (("input", self.inputs, inputs), ("output", self.outputs, outputs)):
+            if set(have) != set(want):
+                raise BundleError(f"{side}s are {sorted(have)}, the manifest needs {sorted(want)}", place=self._place)
+            for name, port in want.items():
+                if have[name] != port:
+                    raise BundleError(f"{side} {name!r} is {_words(have[name])}, not {_words(port)}", place=self._place)
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        """Fix the buffers that `run` reads and writes; C-contiguous arrays, kept alive here, never copied."""
+        with _translated(self._place):
+            binding = self._session.io_binding()
+            for name, array in inputs.items():
+                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            for name, array in outputs.items():
+                binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._binding, self._kept = binding, (dict(inputs), dict(outputs))
+
+    def run(self) -> None:
+        """Compute the bound outputs from the bound inputs."""
+        with _translated(self._place):
+            self._session.run_with_iobinding(self._binding)
+
+    def compute(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute from arrays given by name, without binding: for checks, not for the tick."""
+        with _translated(self._place):
+            values = self._session.run(list(self.outputs), dict(inputs))
+        return dict(zip(self.outputs, (np.asarray(v) for v in values), strict=True))
+
+
+def _open(model: bytes, threads: int) -> Any:
+    import onnxruntime as ort
+
+    shared = pool(threads)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.use_deterministic_compute = True
+    options.use_per_session_threads = not shared.shared
+    if not shared.shared:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without this ONNX Runtime sniffs the bytes and would also take its own binary format, which it does not check.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Not `session.set_denormal_as_zero`: it would change the arithmetic of the caller's thread. Inputs are flushed.
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+
+
+@contextmanager
+def _translated(place: str) -> Iterator[None]:
+    """Every failure of ONNX Runtime as a BundleError; malformed graphs raise far more than its own exceptions."""
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise BundleError(f"ONNX Runtime refuses it: {text[:400]}", place=place) from error
+
+
+def _port(node: Any) -> Port:
+    shape = tuple(axis if isinstance(axis, int) else None for axis in node.shape)
+    return Port(_DTYPES.get(node.type, node.type), shape)
+
+
+def _words(port: Port) -> str:
+    return f"{port.dtype} [{', '.join('?' if axis is None else str(axis) for axis in port.shape)}]"

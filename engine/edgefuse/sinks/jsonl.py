@@ -1,0 +1,74 @@
+"""JSON lines: one result a line, written beside the target and moved into place only when it is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from edgefuse.errors import SinkError
+from edgefuse.types import Result
+
+
+class JsonlSink:
+    """Writes results to `path`, which appears complete at the end of a `with` block or not at all.
+
+    Until then, and after a failure for good, the lines are in `path` + ".part", cut after the last whole line. A path
+    that is no regular file (a pipe, a device) is written directly.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._direct = self.path.exists() and not self.path.is_file()
+        self._target = self.path if self._direct else self.path.with_name(self.path.name + ".part")
+        self._lines = 0
+        self._whole_bytes = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> JsonlSink:
+        """Open for writing; a SinkError when that is not possible."""
+        try:
+            self._file = self._target.open("wb", buffering=0)
+        except OSError as error:
+            raise SinkError(f"cannot be opened for writing: {error.strerror}", place=str(self.path)) from error
+        return self
+
+    def write(self, result: Result, truth: Mapping[str, str] | None = None) -> None:
+        """Append one line; a SinkError when it cannot be stored whole."""
+        document = {**result.as_json(), **({"truth": dict(truth)} if truth is not None else {})}
+        line = json.dumps(document, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        assert self._file is not None, "write belongs inside the with block"
+        try:
+            self._write_whole(line)
+        except OSError as error:
+            raise self._failure(error) from error
+        self._lines += 1
+        self._whole_bytes += len(line)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        try:
+            if not self._direct:
+                self._file.truncate(self._whole_bytes)
+                os.fsync(self._file.fileno())
+            self._file.close()
+            if kind is None and not self._direct:
+                self._target.replace(self.path)
+        except OSError as failure:
+            if kind is None:
+                raise self._failure(failure) from failure
+
+    def _write_whole(self, line: bytes) -> None:
+        assert self._file is not None
+        view = memoryview(line)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _failure(self, error: OSError) -> SinkError:
+        kept = "" if self._direct else f"; the {self._lines} whole results so far are in {self._target}"
+        return SinkError(f"cannot be written: {error.strerror or error}{kept}", place=str(self.path))

@@ -1,0 +1,51 @@
+"""Where samples come from: a URI names a source, and this table says which class reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from edgefuse.errors import SourceError
+from edgefuse.sources.base import Problem, Source
+
+__all__ = ["SCHEMES", "Problem", "Source", "open_source"]
+
+
+def _site(rest: str, uri: str) -> Source:
+    from edgefuse.sources.site import SiteSource
+
+    options = _options(rest, uri, {"seed": 0, "duration_s": 20.0})
+    if not 0.0 < options["duration_s"] <= 86_400.0 or options["seed"] < 0:
+        raise SourceError("seed must not be negative, duration_s lies in (0, 86400]", place=uri)
+    return SiteSource(seed=int(options["seed"]), duration_s=options["duration_s"])
+
+
+def _kitti(rest: str, uri: str) -> Source:
+    from edgefuse.sources.kitti import KittiSource
+
+    return KittiSource(Path(rest))
+
+
+SCHEMES: Mapping[str, Callable[[str, str], Source]] = {"site": _site, "kitti": _kitti}
+
+
+def open_source(uri: str) -> Source:
+    """Open `site:`, `site:seed=3&duration_s=30` or `kitti:DIR`. A SourceError names the URI or the path."""
+    scheme, colon, rest = uri.partition(":")
+    if not colon or scheme not in SCHEMES:
+        known = ", ".join(f"{name}:" for name in SCHEMES)
+        raise SourceError(f"is not a source; sources begin with {known}", place=uri or "''")
+    return SCHEMES[scheme](rest, uri)
+
+
+def _options(rest: str, uri: str, defaults: Mapping[str, float]) -> dict[str, float]:
+    options = dict(defaults)
+    try:
+        for key, value in parse_qsl(rest.lstrip("?"), keep_blank_values=True, strict_parsing=True) if rest else ():
+            if key not in options:
+                raise SourceError(f"unknown option {key!r}; there are {', '.join(options)}", place=uri)
+            options[key] = type(defaults[key])(value)
+    except ValueError as error:
+        raise SourceError(f"options are KEY=NUMBER, joined by &: {error}", place=uri) from error
+    return options

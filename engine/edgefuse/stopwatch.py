@@ -1,0 +1,26 @@
+"""Stopwatch: where the time of one tick went, stage by stage, on the monotonic clock."""
+
+from __future__ import annotations
+
+import time
+
+from edgefuse.types import NS_PER_MS
+
+
+class Stopwatch:
+    """Laps add up by stage; what lies between the last lap and `total` is counted in the total alone."""
+
+    def __init__(self) -> None:
+        self._start_ns = self._last_ns = time.perf_counter_ns()
+        self._stages_ns: dict[str, int] = {}
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap to a stage."""
+        now_ns = time.perf_counter_ns()
+        self._stages_ns[stage] = self._stages_ns.get(stage, 0) + now_ns - self._last_ns
+        self._last_ns = now_ns
+
+    def total(self) -> dict[str, float]:
+        """Stage -> milliseconds, and the whole as `total`."""
+        whole_ns = time.perf_counter_ns() - self._start_ns
+        return {stage: ns / NS_PER_MS for stage, ns in (*self._stages_ns.items(), ("total", whole_ns))}

@@ -1,0 +1,220 @@
+"""What flows through the engine: samples in, trust and results out, with their units and shapes stated once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+State = Literal["fresh", "held", "imputed", "absent"]
+Health = Literal["ok", "warn", "error", "stale"]
+Mode = Literal["full", "degraded", "abstain", "blind"]
+Rung = Literal["hold", "mean", "token", "mask"]
+Reason = Literal[
+    "no_data",
+    "late",
+    "too_old",
+    "future_stamp",
+    "out_of_order",
+    "duplicate",
+    "bad_stamp",
+    "bad_type",
+    "bad_dtype",
+    "bad_shape",
+    "byte_order",
+    "non_finite",
+    "out_of_range",
+    "stuck",
+    "blackout",
+    "overexposed",
+    "too_few_pixels",
+    "too_few_points",
+    "no_fix",
+    "poor_fix",
+    "parent_lost",
+    "overflow",
+]
+
+# What a reason says about its stream. `warn` drops the one sample and keeps the stream; `error` takes the stream out
+# until enough good samples in a row have come; `stale` is silence.
+LEVEL: Mapping[Reason, Health] = {
+    "no_data": "stale",
+    "too_old": "stale",
+    "late": "warn",
+    "out_of_order": "warn",
+    "duplicate": "warn",
+    "overflow": "warn",
+    "future_stamp": "error",
+    "bad_stamp": "error",
+    "bad_type": "error",
+    "bad_dtype": "error",
+    "bad_shape": "error",
+    "byte_order": "error",
+    "non_finite": "error",
+    "out_of_range": "error",
+    "stuck": "error",
+    "blackout": "error",
+    "overexposed": "error",
+    "too_few_pixels": "error",
+    "too_few_points": "error",
+    "no_fix": "error",
+    "poor_fix": "error",
+    "parent_lost": "error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading of one sensor, as the sensor gave it.
+
+    stream      name of the stream (in an engine) or of the topic (from a source)
+    stamp_ns    capture time on the engine clock
+    payload     the reading; shape, dtype and units per modality kind (see `edgefuse.modalities`)
+    arrival_ns  when it reached this computer, on the engine clock; the stamp itself where a recording does not say
+    """
+
+    stream: str
+    stamp_ns: int
+    payload: Array
+    arrival_ns: int | None = None
+
+    @property
+    def arrived_ns(self) -> int:
+        return self.stamp_ns if self.arrival_ns is None else self.arrival_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A sample that is due at a tick, and what is wrong with its stamp, if anything is."""
+
+    sample: Sample
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on a stream at a tick: the sample that may still be used, if any, and whether it is fresh."""
+
+    health: Health
+    reason: Reason | None
+    age_ms: float | None
+    sample: Sample | None
+    fresh: bool
+
+    def lost(self, reason: Reason) -> Judged:
+        """The same stream, with its sample taken away for a reason found later."""
+        return Judged(LEVEL[reason], reason, self.age_ms, None, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the engine holds of one stream at one tick, and why.
+
+    age_ms is the tick's time minus the stamp of the sample in use, or of the newest one known where none is in use;
+    None when the stream has never delivered. `rung` names the step of the fallback ladder that was taken, None when
+    the embedding is fresh.
+    """
+
+    state: State
+    health: Health
+    reason: Reason | None = None
+    age_ms: float | None = None
+    rung: Rung | None = None
+
+    @property
+    def present(self) -> bool:
+        """Is the answer made from this stream's own samples?"""
+        return self.state in ("fresh", "held")
+
+    def as_json(self) -> dict[str, object]:
+        age = None if self.age_ms is None else round(self.age_ms, 3)
+        return {"state": self.state, "health": self.health, "reason": self.reason, "age_ms": age, "rung": self.rung}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the datasheet measured at export for exactly this subset of streams: value in [low, high] at 95 %."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def as_json(self) -> dict[str, object]:
+        return {"metric": self.metric, "value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One answer: what it is, what it was made from, and how good it is expected to be.
+
+    outputs    name -> float32 vector, as the head gives it (class logits, regression values)
+    labels     name -> the most likely class, for outputs that are class logits
+    expected   None where the bundle measured nothing, or where `in_domain` is False
+    in_domain  False when the samples come from another world than the one the model was trained on, None when unknown
+    timing_ms  stage -> duration of this tick's stage; "total" is the whole of `step`
+    """
+
+    t_ns: int
+    mode: Mode
+    outputs: Mapping[str, F32]
+    labels: Mapping[str, str]
+    streams: Mapping[str, Trust]
+    expected: Expected | None
+    in_domain: bool | None
+    timing_ms: Mapping[str, float]
+    bundle: tuple[str, int]
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The streams whose own samples this answer was made from."""
+        return tuple(name for name, trust in self.streams.items() if trust.present)
+
+    def as_json(self) -> dict[str, object]:
+        """The result as one JSON-ready line; floats round-trip exactly, non-finite values never occur."""
+        return {
+            "t_ns": self.t_ns,
+            "mode": self.mode,
+            "outputs": {name: [float(v) for v in values] for name, values in self.outputs.items()},
+            "labels": dict(self.labels),
+            "streams": {name: trust.as_json() for name, trust in self.streams.items()},
+            "expected": self.expected.as_json() if self.expected else None,
+            "in_domain": self.in_domain,
+            "timing_ms": {stage: round(ms, 4) for stage, ms in self.timing_ms.items()},
+            "bundle": {"name": self.bundle[0], "version": self.bundle[1]},
+        }
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of a stream's samples: received = used + skipped + the sum of dropped + waiting, always."""
+
+    received: int = 0
+    used: int = 0
+    skipped: int = 0
+    waiting: int = 0
+    dropped: dict[Reason, int] = field(default_factory=dict)
+
+    def drop(self, reason: Reason) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "received": self.received,
+            "used": self.used,
+            "skipped": self.skipped,
+            "waiting": self.waiting,
+            "dropped": dict(sorted(self.dropped.items())),
+        }

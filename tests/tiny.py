@@ -1,0 +1,158 @@
+"""A tiny real bundle for tests: vector streams, one-layer encoders and head as ONNX graphs, weights from a seed.
+
+Nothing here comes from edgefuse_export, so that engine tests do not depend on torch or on our exporter.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgefuse import bundle as bundles
+from edgefuse.bundle import Bundle
+from edgefuse.operators import OPERATORS
+from edgefuse.types import Array
+
+DIM = 8
+CLASSES = ("left", "right", "straight")
+PRIOR = (0.5, -0.25, 0.125)
+
+
+def linear(name: str, in_name: str, out_name: str, weight: Array, bias: Array) -> bytes:
+    """An ONNX model of one Gemm: float32 [1, d] -> [1, k]."""
+    d, k = weight.shape
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", [in_name, "w", "b"], [out_name])],
+        name,
+        [helper.make_tensor_value_info(in_name, TensorProto.FLOAT, [1, d])],
+        [helper.make_tensor_value_info(out_name, TensorProto.FLOAT, [1, k])],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def npy(array: Array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+class Tiny:
+    """The parts of a tiny model, kept so that a test can compute its own truth from them."""
+
+    def __init__(self, dims: Mapping[str, int] | None = None, operator: str = "multconcat", seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.dims = dict(dims or {"a": 3, "b": 5, "c": 4})
+        self.operator = OPERATORS[operator]
+        self.encoders = {n: (self._draw(d, d + 1), self._draw(d + 1)) for n, d in self.dims.items()}
+        embeddings = {n: d + 1 for n, d in self.dims.items()}
+        self.parameters = {n: self._draw(*s) for n, s in self.operator.parameters(embeddings, DIM).items()}
+        width = self.operator.width(len(self.dims), DIM)
+        self.head = (self._draw(width, len(CLASSES)), self._draw(len(CLASSES)))
+        self.blocks = {"mean": self._draw(len(self.dims), DIM), "token": self._draw(len(self.dims), DIM)}
+
+    def _draw(self, *shape: int) -> Array:
+        return self.rng.normal(0.0, 0.6, shape).astype(np.float32)
+
+    def samples(self) -> dict[str, Array]:
+        """One random payload a stream."""
+        return {name: self._draw(d) for name, d in self.dims.items()}
+
+    def fields(self, **changes: Any) -> dict[str, Any]:
+        """The manifest without `files`."""
+        streams = [
+            {
+                "name": name,
+                "kind": "vector",
+                "preprocess": {"shape": [d]},
+                "tensor_dtype": "float32",
+                "tensor_shape": [d],
+                "encoder": f"encoders/{name}.onnx",
+                "embedding_dim": d + 1,
+                "fresh_ms": 100.0,
+                "max_age_ms": 300.0,
+            }
+            for name, d in self.dims.items()
+        ]
+        fields = {
+            "schema_version": 1,
+            "name": "tiny",
+            "domain": "test",
+            "streams": streams,
+            "fusion": {
+                "operator": self.operator.name,
+                "dim": DIM,
+                "activation": self.operator.activation.name.lower(),
+                "file": "fusion.bin",
+            },
+            "head": {
+                "file": "head.onnx",
+                "outputs": [{"name": "way", "kind": "class_logits", "prior": list(PRIOR), "labels": list(CLASSES)}],
+            },
+            "fallback": {"ladder": ["hold", "mask"], "blocks": ["mean", "token"], "file": "fallback.bin"},
+            "graph": "model.onnx",
+        }
+        return {**fields, **changes}
+
+    def files(self) -> dict[str, bytes]:
+        encoders = {
+            f"encoders/{name}.onnx": linear(name, "input", "embedding", *weights)
+            for name, weights in self.encoders.items()
+        }
+        blocks = np.concatenate([block.reshape(-1) for block in self.blocks.values()])
+        return {
+            **encoders,
+            "fusion.bin": np.concatenate([p.reshape(-1) for p in self.parameters.values()]).astype("<f4").tobytes(),
+            "head.onnx": linear("head", "fused", "way", *self.head),
+            "fallback.bin": blocks.astype("<f4").tobytes(),
+            "model.onnx": linear("head", "fused", "way", *self.head),
+        }
+
+    def write(self, path: Path, **changes: Any) -> Bundle:
+        return bundles.write(path, self.fields(**changes), self.files())
+
+    def truth(self, samples: Mapping[str, Array], substitutes: Mapping[str, Array] | None = None) -> Array:
+        """The outputs in float64 by the formulas of the operators, for exactly the streams in `samples`."""
+        rows = {name: self._row(name, samples[name]) for name in self.dims if name in samples}
+        rows.update({name: np.asarray(row, dtype=np.float64) for name, row in (substitutes or {}).items()})
+        ordered = {name: rows[name] for name in self.dims if name in rows}
+        fused = _join(self.operator.name, list(self.dims), ordered, self.parameters)
+        weight, bias = self.head
+        result: Array = fused @ weight.astype(np.float64) + bias
+        return result
+
+    def _row(self, name: str, payload: Array) -> Array:
+        weight, bias = self.encoders[name]
+        embedding = payload.astype(np.float64) @ weight + bias
+        row: Array = embedding @ self.parameters[f"{name}.weight"].astype(np.float64) + self.parameters[f"{name}.bias"]
+        return np.maximum(row, 0.0) if self.operator.name == "multconcat" else row
+
+
+def _join(operator: str, names: Sequence[str], rows: Mapping[str, Array], parameters: Mapping[str, Array]) -> Array:
+    blocks = np.concatenate([rows.get(name, np.zeros(DIM)) for name in names])
+    stack = np.stack(list(rows.values()))
+    if operator == "gated":
+        order = [names.index(name) for name in rows]
+        logits = np.array(
+            [parameters["gate.weight"][i].astype(np.float64) @ u for i, u in zip(order, stack, strict=True)]
+        )
+        weights = np.exp(logits + parameters["gate.bias"][order])
+        gated: Array = (weights / weights.sum()) @ stack
+        return gated
+    joined = {
+        "concat": lambda: blocks,
+        "sum": lambda: stack.sum(axis=0),
+        "average": lambda: stack.mean(axis=0),
+        "max": lambda: stack.max(axis=0),
+        "product": lambda: stack.prod(axis=0),
+        "multconcat": lambda: np.concatenate([blocks, stack.prod(axis=0)]),
+    }
+    return np.asarray(joined[operator]())
