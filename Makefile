@@ -1,0 +1,61 @@
+# Everything that is done with this repository; never needs root. `make help` lists it.
+PYTHON ?= python3
+DEMO := .venv
+DEV := .venv-dev
+BIN := $(DEV)/bin
+
+BUILD_FILES := setup.py pyproject.toml MANIFEST.in CMakeLists.txt $(wildcard csrc/*)
+ENGINE_FILES := $(shell find engine export -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
+CPP_FILES := $(wildcard csrc/*.hpp csrc/*.cpp tests/cpp/*.hpp tests/cpp/*.cpp)
+
+.PHONY: help demo install test check test-cpp test-python format check-aarch64 clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+demo: $(DEMO)/.installed  ## install the runtime alone into .venv and run the demonstration
+	$(DEMO)/bin/edgefuse demo
+
+install: $(DEV)/.installed  ## install everything for development into .venv-dev
+
+test: check test-cpp test-python  ## all checks and tests, as CI runs them
+
+check: $(DEV)/.installed  ## ruff, mypy and clang-format; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy engine export tools
+	$(BIN)/clang-format --dry-run -Werror $(CPP_FILES)
+
+test-cpp: $(DEV)/.installed  ## the C++ tests of the kernels, on every instruction set this machine runs
+	$(BIN)/cmake -S . -B build/tests -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF
+	$(BIN)/cmake --build build/tests --parallel 2
+	$(BIN)/ctest --test-dir build/tests --output-on-failure
+
+test-python: $(DEV)/.installed  ## the Python tests
+	EDGEFUSE_REQUIRE_KERNELS=1 $(BIN)/python -m pytest
+
+format: $(DEV)/.installed  ## rewrite the sources in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_FILES)
+
+check-aarch64:  ## ask the package index whether every dependency has aarch64 wheels
+	$(PYTHON) tools/check_aarch64.py
+
+clean:  ## remove what was built; the environments too
+	rm -rf build dist $(DEMO) $(DEV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find engine export tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf engine/*.egg-info export/*.egg-info *.egg-info engine/edgefuse/_kernels*.so
+
+# The demonstration runs the installed copy, so a changed source makes a new install.
+$(DEMO)/.installed: $(BUILD_FILES) $(ENGINE_FILES)
+	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	rm -rf build/lib.* build/bdist.*
+	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check .
+	touch $@
+
+$(DEV)/.installed: $(BUILD_FILES) constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(DEV)
+	EDGEFUSE_REQUIRE_KERNELS=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	touch $@

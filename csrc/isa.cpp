@@ -1,0 +1,14 @@
+// Fills the kernel table of one instruction set; CMake compiles this file once for each, naming it by EDGEFUSE_ISA.
+#include "gate.hpp"
+#include "grid.hpp"
+#include "project.hpp"
+
+#define EDGEFUSE_QUOTE_(name) #name
+#define EDGEFUSE_QUOTE(name) EDGEFUSE_QUOTE_(name)
+
+namespace edgefuse::EDGEFUSE_ISA {
+
+extern const Kernels kernels;
+const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA), fuse_project, fuse_gate, lidar_grid};
+
+}  // namespace edgefuse::EDGEFUSE_ISA

@@ -1,0 +1,27 @@
+"""The types of the C++ module; `edgefuse.kernels` is its only importer."""
+
+from numpy import int64, uint8
+from numpy.typing import NDArray
+
+from edgefuse.types import F32
+
+def fuse_project(
+    x: F32,
+    dims: NDArray[int64],
+    offsets: NDArray[int64],
+    weights: F32,
+    weight_offsets: NDArray[int64],
+    substitutes: F32,
+    select: NDArray[uint8],
+    activation: int,
+    reduce: int,
+    concat: bool,
+    out: F32,
+) -> None: ...
+def fuse_gate(h: F32, select: NDArray[uint8], gate_weight: F32, gate_bias: F32, out: F32, alpha: F32) -> None: ...
+def lidar_grid(
+    points: F32, x_min_m: float, y_min_m: float, cell_m: float, z_edges_m: F32, count_cap: int, out: F32
+) -> int: ...
+def isa() -> str: ...
+def isas() -> list[str]: ...
+def set_isa(name: str) -> None: ...

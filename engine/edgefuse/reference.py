@@ -1,0 +1,166 @@
+"""The kernels in plain NumPy: the fallback where no C++ was built, and what the C++ kernels are tested against."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+from edgefuse import arguments
+from edgefuse.arguments import I64
+from edgefuse.types import F32, U8
+
+ABSENT, PRESENT, SUBSTITUTED = 0, 1, 2
+
+
+class Activation(IntEnum):
+    """What follows a projection."""
+
+    IDENTITY = 0
+    RELU = 1
+
+
+class Reduce(IntEnum):
+    """How the projected streams are folded into one vector."""
+
+    NONE = 0
+    SUM = 1
+    AVERAGE = 2
+    MAX = 3
+    PRODUCT = 4
+
+
+def fuse_project(
+    x: F32,
+    dims: I64,
+    offsets: I64,
+    weights: F32,
+    weight_offsets: I64,
+    substitutes: F32,
+    select: U8,
+    activation: int,
+    reduce: int,
+    concat: bool,
+    out: F32,
+) -> None:
+    """Project N embeddings to one width D and join them: concat, sum, average, max, product, or MultConcat.
+
+        u_i = act(W_i^T x_i + b_i)   where select[i] is 1, present
+            = substitutes[i]         where select[i] is 2, substituted
+            = left out               where select[i] is 0, absent: nothing of stream i is read
+        out = [u_0 ... u_{N-1}] if concat, zeros where absent; then reduce_i u_i unless reduce is NONE
+
+    x               float32 [total], stream i at offsets[i], dims[i] long; gaps are allowed
+    dims, offsets   int64 [N], 1 <= N <= 16
+    weights         float32, at weight_offsets[i]: W_i as [dims[i], D] row by row, then b_i [D]
+    weight_offsets  int64 [N]
+    substitutes     float32 [N, D]
+    select          uint8 [N]
+    out             float32 [(N * D if concat else 0) + (D if reduce else 0)], written whole; overlaps nothing
+
+    The empty sum, average and max are 0, the empty product is 1. The average divides by the streams taken. NaN in a
+    stream that is taken reaches whatever it enters, through relu and max too. Raises ValueError naming the argument.
+
+    (PRODUCT, concat, RELU) is MultConcat, arXiv 2406.04349.
+    """
+    arguments.project(x, dims, offsets, weights, weight_offsets, substitutes, select, activation, reduce, concat, out)
+    streams, width = substitutes.shape
+    u = np.zeros((streams, width), np.float32)
+    for i in range(streams):
+        if select[i] == PRESENT:
+            d, begin = int(dims[i]), int(weight_offsets[i])
+            w = weights[begin : begin + (d + 1) * width].reshape(d + 1, width)
+            u[i] = _project(x[offsets[i] : offsets[i] + d], w[:-1], w[-1], activation)
+        elif select[i] == SUBSTITUTED:
+            u[i] = substitutes[i]
+    if concat:
+        out[: streams * width] = u.reshape(-1)
+    if reduce:
+        out[-width:] = _fold(u[select != ABSENT], reduce)
+
+
+def _project(x: F32, w: F32, b: F32, activation: int) -> F32:
+    with np.errstate(all="ignore"):
+        u = x @ w + b
+        return np.where(u < 0, np.float32(0), u) if activation == Activation.RELU else u
+
+
+def _fold(u: F32, reduce: int) -> F32:
+    z = np.full(u.shape[1], reduce == Reduce.PRODUCT, np.float32)
+    if len(u) == 0:
+        return z
+    with np.errstate(all="ignore"):
+        _FOLDS[reduce].reduce(u, out=z)
+        return z / np.float32(len(u)) if reduce == Reduce.AVERAGE else z
+
+
+_FOLDS: dict[int, np.ufunc] = {
+    Reduce.SUM: np.add,
+    Reduce.AVERAGE: np.add,
+    Reduce.MAX: np.maximum,
+    Reduce.PRODUCT: np.multiply,
+}
+
+
+def fuse_gate(h: F32, select: U8, gate_weight: F32, gate_bias: F32, out: F32, alpha: F32) -> None:
+    """Weigh the selected rows of h by a softmax over one scalar logit a row, renormalised over those selected.
+
+        g_i = <gate_weight_i, h_i> + gate_bias_i,   alpha = softmax(g) over select[i] != 0,   out = sum_i alpha_i h_i
+
+    h, gate_weight  float32 [N, D], 1 <= N <= 16; rows that are not selected are never read
+    select          uint8 [N], 0 leaves the row out
+    gate_bias       float32 [N]
+    out             float32 [D], zeros when nothing is selected
+    alpha           float32 [N], 0 for rows left out; out and alpha overlap nothing
+
+    Each logit comes from its own row alone, so a row that is lost changes no other logit. Raises ValueError naming
+    the argument.
+    """
+    arguments.gate(h, select, gate_weight, gate_bias, out, alpha)
+    rows = np.flatnonzero(select)
+    out[:] = 0
+    alpha[:] = 0
+    if rows.size == 0:
+        return
+    taken = h[rows]
+    with np.errstate(all="ignore"):
+        logits = (gate_weight[rows] * taken).sum(axis=1) + gate_bias[rows]
+        weights = np.exp(logits - logits.max())
+        weights /= weights.sum()
+        out[:] = weights @ taken
+    alpha[rows] = weights
+
+
+def lidar_grid(
+    points: F32, x_min_m: float, y_min_m: float, cell_m: float, z_edges_m: F32, count_cap: int, out: F32
+) -> int:
+    """Turn a point cloud into a bird's-eye grid; return how many points were used.
+
+        row = floor((x - x_min) / cell), col = floor((y - y_min) / cell), band b: z_edges[b] <= z < z_edges[b + 1]
+        out[b] = min(points in band b, count_cap) / count_cap
+        out[B] = max(z - z_edges[0]) over the points of all bands, 0 in an empty cell
+        out[B + 1] = max(reflectance clipped to [0, 1])
+
+    points     float32 [n, 4]: x, y, z in metres in the sensor frame (x forward, y left, z up), reflectance
+    z_edges_m  float32 [B + 1], finite and strictly ascending
+    count_cap  1 to 2^24
+    out        float32 [B + 2, rows, cols], written whole; overlaps nothing
+
+    All arithmetic is float32. Points outside the area or the bands, or with any value that is not finite, are skipped.
+    Raises ValueError naming the argument.
+    """
+    arguments.grid(points, x_min_m, y_min_m, cell_m, z_edges_m, count_cap, out)
+    bands, (_, rows, cols) = z_edges_m.size - 1, out.shape
+    good = points[np.isfinite(points).all(axis=1)]
+    with np.errstate(over="ignore"):
+        row = np.floor((good[:, 0] - np.float32(x_min_m)) / np.float32(cell_m))
+        col = np.floor((good[:, 1] - np.float32(y_min_m)) / np.float32(cell_m))
+    band = np.searchsorted(z_edges_m, good[:, 2], side="right") - 1
+    used = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (band >= 0) & (band < bands)
+    cell = row[used].astype(np.int64) * cols + col[used].astype(np.int64)
+    counts = np.bincount(band[used] * (rows * cols) + cell, minlength=bands * rows * cols)
+    out[:bands] = (np.minimum(counts, count_cap).astype(np.float32) / np.float32(count_cap)).reshape(out[:bands].shape)
+    out[bands:] = 0
+    np.maximum.at(out[bands].reshape(-1), cell, good[used, 2] - z_edges_m[0] + np.float32(0))  # + 0 turns -0 into 0
+    np.maximum.at(out[bands + 1].reshape(-1), cell, np.clip(good[used, 3], 0, 1) + np.float32(0))
+    return int(used.sum())
