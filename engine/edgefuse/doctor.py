@@ -25,7 +25,7 @@ def examine() -> dict[str, object]:
     return {
         "kernels": {"backend": backend.name, "isa": backend.isa, "reason": backend.reason},
         "thread_pool": {"shared": shared.shared, "threads": shared.threads, "reason": shared.reason},
-        "edgefuse": metadata.version("edgefuse"),
+        "edgefuse": _version("edgefuse"),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),

@@ -5,7 +5,6 @@ The only module that imports onnxruntime. Sessions are made from bytes that were
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,21 +41,32 @@ class Port:
     shape: tuple[int | None, ...]
 
 
-@functools.cache
+_decided: list[Pool] = []  # ONNX Runtime has one environment a process, so there is one decision
+
+
 def pool(threads: int = 0) -> Pool:
-    """Make the shared pool; the first call of a process decides, as ONNX Runtime has one environment.
+    """The shared pool; the first call of a process makes it, with `threads` threads or one a core.
 
     Without a shared pool the encoders' own pools would spin against each other, which costs several times the work.
     """
+    if not _decided:
+        _decided.append(_make_pool(threads or os.cpu_count() or 1))
+    return _decided[0]
+
+
+def _make_pool(threads: int) -> Pool:
     import onnxruntime as ort
 
     if not hasattr(ort, "set_global_thread_pool_sizes"):
         return Pool(False, threads, f"onnxruntime {ort.__version__} has no shared pool: own pools, spinning off")
     try:
-        ort.set_global_thread_pool_sizes(threads or (os.cpu_count() or 1), 1)
-    except RuntimeError as error:
-        return Pool(False, threads, f"onnxruntime was in use before edgefuse ({error}): own pools, spinning off")
-    return Pool(True, threads or (os.cpu_count() or 1), "one pool shared by all sessions")
+        ort.set_global_thread_pool_sizes(threads, 1)
+    except Exception as error:  # noqa: BLE001 (its exceptions have no common base of their own)
+        # It refuses a second pool; then there is a first one, which serves us as well.
+        made = "already been created" in str(error)
+        reason = "the pool that this process had made before" if made else f"no shared pool ({error}), spinning off"
+        return Pool(made, threads, reason)
+    return Pool(True, threads, "one pool shared by all sessions")
 
 
 class Session:

@@ -1,0 +1,209 @@
+"""The command line does what it says in a real process, and meets every bad input with one line and a status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_kitti import write_drive
+from tiny import Tiny
+
+ROOT = Path(__file__).resolve().parents[1]
+KITTI = ROOT.parent / "shared" / "data" / "kitti_raw_0013"
+
+
+def edgefuse(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgefuse.cli", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, env={**os.environ, **environment}
+    )
+
+
+def last_json(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def without_timing(path: Path) -> list[Any]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "timing_ms"} for line in lines]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    Tiny().write(tmp_path / "tiny.efb")
+    return tmp_path / "tiny.efb"
+
+
+def test_the_demo_answers_every_tick_while_sensors_fail(tmp_path: Path) -> None:
+    document = last_json(edgefuse("demo", "--seconds", 25, "--out", tmp_path / "demo.jsonl", "--json"))
+    assert document["ticks"] == len((tmp_path / "demo.jsonl").read_text().splitlines()) >= 249
+    assert {"full", "degraded", "blind"} <= set(document["modes"])
+    for reason in ("camera: stuck", "camera: blackout", "lidar: non_finite", "gps: no_fix", "depth: too_old"):
+        assert document["reasons"][reason] > 0
+    for account in document["samples"].values():
+        parts = account["used"] + account["skipped"] + account["waiting"] + sum(account["dropped"].values())
+        assert account["received"] == parts
+
+
+def test_two_runs_of_one_source_are_the_same_byte_for_byte(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        done = edgefuse("run", "--source", "site:seed=3&duration_s=3", "--out", tmp_path / f"{name}.jsonl")
+        assert done.returncode == 0, done.stderr
+    assert without_timing(tmp_path / "one.jsonl") == without_timing(tmp_path / "two.jsonl")
+
+
+@pytest.mark.skipif(not KITTI.exists(), reason="the KITTI recording is not beside this checkout")
+def test_a_real_drive_is_answered_from_its_first_fix_to_its_last(tmp_path: Path) -> None:
+    out = tmp_path / "kitti.jsonl"
+    config = ROOT / "configs" / "kitti.yaml"
+    document = last_json(edgefuse("run", "--source", f"kitti:{KITTI}", "--config", config, "--out", out, "--json"))
+    lines = without_timing(out)
+    assert document["skipped"] == 0
+    assert document["in_domain"] is False
+    assert all(line["expected"] is None for line in lines)
+    start_ns = lines[0]["t_ns"]
+    used = [tuple(n for n, s in line["streams"].items() if s["state"] in ("fresh", "held")) for line in lines]
+    seconds = [(line["t_ns"] - start_ns) / 1e9 for line in lines]
+    assert {u for u, s in zip(used, seconds, strict=True) if s < 8.5} == {("gps",)}
+    assert ("camera", "depth", "lidar", "gps") in used
+    assert used[-1] == ("gps",)
+    # oxts samples 98 to 112 carry posmode 0; five good fixes later the stream is trusted again.
+    outage = [s for line, s in zip(lines, seconds, strict=True) if line["streams"]["gps"]["reason"] == "no_fix"]
+    assert 9.7 <= outage[0] <= 10.1
+    assert 11.5 <= outage[-1] <= 12.1
+    assert lines[-1]["streams"]["gps"] == {**lines[-1]["streams"]["gps"], "state": "fresh", "health": "ok"}
+
+
+def test_damaged_files_are_told_counted_and_skipped(tmp_path: Path) -> None:
+    drive = tmp_path / "date" / "small_sync"
+    write_drive(drive)
+    (broken,) = sorted(drive.glob("oxts/data/*.txt"))[1:2]
+    broken.write_bytes(b"not numbers")
+    config = ROOT / "configs" / "kitti.yaml"
+    done = edgefuse("run", "--source", f"kitti:{drive}", "--config", config, "--json")
+    document = last_json(done)
+    assert document["skipped"] == 1
+    assert document["problems"][0]["place"].endswith(broken.name)
+    assert f"skipped: {broken}" in done.stderr
+
+
+def test_inspect_shows_the_streams_and_the_figures() -> None:
+    done = edgefuse("inspect", "--json")
+    document = last_json(done)
+    assert [stream["name"] for stream in document["streams"]] == ["camera", "depth", "lidar", "gps"]
+    assert len(document["datasheet"]["subsets"]) == 15
+    assert "multconcat" in done.stdout
+
+
+def test_the_shipped_bundle_answers_here_as_it_did_for_its_exporter() -> None:
+    document = last_json(edgefuse("verify", "--json"))
+    assert document["passed"] is True
+    assert len(document["checks"]) >= 3
+
+
+def test_the_shipped_bundle_answers_the_same_on_numpy_kernels() -> None:
+    assert last_json(edgefuse("verify", "--json", EDGEFUSE_KERNELS="numpy"))["passed"] is True
+
+
+def test_a_bundle_without_golden_moments_is_not_called_verified(tiny: Path) -> None:
+    assert edgefuse("verify", tiny).returncode == 1
+
+
+def test_bench_compares_with_one_graph_and_gives_the_spread() -> None:
+    document = last_json(edgefuse("bench", "--rounds", 100, "--json"))
+    for scenario in document["scenarios"].values():
+        for ratio in scenario["ratio"].values():
+            assert 0.0 < ratio["low"] <= ratio["high"]
+
+
+def test_doctor_names_the_kernels_first() -> None:
+    done = edgefuse("doctor", "--json", EDGEFUSE_KERNELS="numpy")
+    assert last_json(done)["kernels"]["backend"] == "numpy"
+    assert done.stdout.startswith("kernels      numpy")
+
+
+def test_a_run_can_be_drawn(tmp_path: Path) -> None:
+    results = tmp_path / "r.jsonl"
+    assert edgefuse("run", "--source", "site:duration_s=2", "--out", results).returncode == 0
+    assert edgefuse("report", results, "--out", tmp_path / "r.png").returncode == 0
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+BAD: dict[str, tuple[list[object], str]] = {
+    "no verb": ([], "required"),
+    "unknown verb": (["fly"], "invalid choice"),
+    "no source": (["run"], "--source"),
+    "unknown scheme": (["run", "--source", "ftp:x"], "ftp:x: is not a source; sources begin with site:, kitti:"),
+    "no scheme": (["run", "--source", "x"], "x: is not a source"),
+    "unknown option": (["run", "--source", "site:colour=1"], "unknown option 'colour'"),
+    "no number": (["run", "--source", "site:seed=x"], "site:seed=x: options are KEY=NUMBER"),
+    "no drive": (["run", "--source", "kitti:/nowhere"], "/nowhere: no such folder"),
+    "bad rate": (["run", "--source", "site:", "--rate", "0"], "--rate"),
+    "no bundle": (["inspect", "/nowhere.efb"], "/nowhere.efb: cannot be read: No such file"),
+    "folder": (["verify", "/"], "cannot be read: Is a directory|is not a regular file"),
+    "no config": (["run", "--source", "site:", "--config", "/none.yaml"], "/none.yaml: cannot be read"),
+    "no folder": (["run", "--source", "site:duration_s=1", "--out", "/none/r.jsonl"], "cannot be opened"),
+    "full disk": (["run", "--source", "site:duration_s=1", "--out", "/dev/full"], "/dev/full: cannot be written: No space"),
+    "no results": (["report", "/none.jsonl"], "/none.jsonl: cannot be read"),
+    "bad kernels": (["doctor"], "EDGEFUSE_KERNELS"),
+    "few rounds": (["bench", "--rounds", "5"], "fewer than 100 rounds"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD))
+def test_bad_input_is_one_line_and_status_2(case: str) -> None:
+    arguments, words = BAD[case]
+    environment = {"EDGEFUSE_KERNELS": "magic"} if case == "bad kernels" else {}
+    done = edgefuse(*arguments, **environment)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert re.search(words, done.stderr.splitlines()[-1])
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+def test_a_truncated_bundle_is_one_line_and_status_2(tiny: Path, size: int) -> None:
+    tiny.write_bytes(tiny.read_bytes()[:size])
+    for verb in (["inspect", tiny], ["verify", tiny], ["run", "--bundle", tiny, "--source", "site:"]):
+        done = edgefuse(*verb)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "tiny.efb: is not a whole edgefuse bundle" in done.stderr
+
+
+def test_a_wrong_key_of_a_configuration_is_named_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("streams: {camera: {max_age: 5}}")
+    done = edgefuse("run", "--source", "site:", "--config", tmp_path / "c.yaml")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("c.yaml: streams.camera.max_age: unknown key")
+
+
+def test_a_run_that_is_interrupted_leaves_no_file_that_passes_for_whole(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    command = [sys.executable, "-m", "edgefuse.cli", "run", "--source", "site:duration_s=600", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    part = tmp_path / "r.jsonl.part"
+    for _ in range(600):
+        if part.exists() and part.stat().st_size > 5000:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in errors
+    assert not out.exists()
+    assert all(json.loads(line)["mode"] for line in part.read_text().splitlines())
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = f"{sys.executable} -m edgefuse.cli inspect | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.stdout
