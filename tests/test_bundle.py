@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import Tiny
 
 import edgefuse
 from edgefuse import bundle as bundles
 from edgefuse.errors import BundleError
+from tiny import Tiny
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny import Tiny
 
 import edgefuse
 from edgefuse.config import RunConfig, load_config, parse_config
 from edgefuse.errors import ConfigError
+from tiny import Tiny
 
 
 def test_nothing_is_a_configuration() -> None:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tiny import PRIOR, Tiny
 
 import edgefuse
 from edgefuse import Engine, RunConfig
 from edgefuse.config import StreamConfig
 from edgefuse.operators import OPERATORS, subsets
 from edgefuse.types import NS_PER_MS, Array, Result
+from tiny import PRIOR, Tiny
 
 MS = NS_PER_MS
 OPERATOR_NAMES = sorted(OPERATORS)

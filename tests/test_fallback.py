@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import DIM, Tiny
 
 from edgefuse.config import RunConfig, StreamConfig
 from edgefuse.fallback import Substitutes, descend, mode_of, select
 from edgefuse.plan import Plan, make_plan
 from edgefuse.types import Judged, Mode, Rung, Sample, State, Trust
+from tiny import DIM, Tiny
 
 HELD = Judged("warn", "late", 150.0, Sample("a", 0, np.zeros(3, dtype=np.float32)), fresh=False)
 LOST = Judged("stale", "too_old", 900.0, None, fresh=False)

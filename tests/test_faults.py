@@ -6,8 +6,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from clean_source import EVERY, KIND_OF, START_NS, WINDOW, Clean, fitting, inside, of, play, same
 
+from clean_source import EVERY, KIND_OF, START_NS, WINDOW, Clean, fitting, inside, of, play, same
 from edgefuse.faults import KINDS, Fault, FaultKind
 from edgefuse.types import Sample
 

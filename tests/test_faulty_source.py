@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from clean_source import EVERY, KIND_OF, START_NS, WINDOW, Clean, inside, of, play, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clean_source import EVERY, KIND_OF, START_NS, WINDOW, Clean, inside, of, play, same
 from edgefuse.errors import ConfigError
 from edgefuse.faults import Fault, FaultKind, FaultySource
 from edgefuse.sources.base import Problem

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import Tiny
 
 from edgefuse.config import RunConfig, StreamConfig
 from edgefuse.health import Gate, StreamHealth, close_derived, inspect
 from edgefuse.plan import Plan, make_plan
-from edgefuse.types import LEVEL, NS_PER_MS, Account, Arrival, Array, Judged, Reason, Sample
+from edgefuse.types import LEVEL, NS_PER_MS, Account, Array, Arrival, Judged, Reason, Sample
+from tiny import Tiny
 
 RECOVER = 5
 

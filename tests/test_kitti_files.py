@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_kitti import ALL, CAM, FIRST, FRAMES, OXTS, STAMPS, write, write_drive
 
 from edgefuse.errors import SourceError
 from edgefuse.sources.kitti import KittiSource
 from edgefuse.sources.kitti_files import parse_stamp, read_fix
+from small_kitti import ALL, CAM, FIRST, FRAMES, OXTS, STAMPS, write, write_drive
 
 
 @pytest.fixture

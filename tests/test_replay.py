@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import Tiny
 
 import edgefuse
 from edgefuse import Engine, RunConfig, Sample
@@ -16,6 +15,7 @@ from edgefuse.errors import ConfigError
 from edgefuse.replay import injected, replay, same_world
 from edgefuse.sources.base import Source
 from edgefuse.types import NS_PER_MS, NS_PER_S
+from tiny import Tiny
 
 MS = NS_PER_MS
 

@@ -58,9 +58,8 @@ class _Teller:
         tell("A railway construction site, seen from an excavator; the answer is the danger, if there is one.")
         tell("Sensors fail on the way:  # fresh   + held   ~ imputed   . absent")
         tell(f"kernels: {backend.name} ({backend.isa}): {backend.reason}")
-        tell(
-            f"\n  time    {' '.join(f'{name:<7}' for name in self._lanes)} mode      answer           truth            expected"
-        )
+        names = " ".join(f"{name:<7}" for name in self._lanes)
+        tell(f"\n  time    {names} {'mode':<9} {'answer':<16} {'truth':<16} expected")
 
     def watch(self, tick: Tick, span: Span | None) -> None:
         self._first_ns = tick.result.t_ns if self._first_ns is None else self._first_ns

@@ -65,7 +65,8 @@ class Summary:
         faults = tuple(f"{n}: {t.reason}" for n, t in result.streams.items() if t.reason is not None)
         self.reasons.update(faults)
         self._tally(result, truth)
-        return self._extend(Span(*[self._seconds(result)] * 2, result.mode, result.used, faults))
+        at_s = self._seconds(result)
+        return self._extend(Span(at_s, at_s, result.mode, result.used, faults))
 
     def as_json(self) -> dict[str, object]:
         return {
