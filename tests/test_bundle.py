@@ -207,6 +207,11 @@ def test_a_wrong_field_is_named_with_its_path(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (
+            put({"onnxruntime": "99.0"}, "requires"),
+            r"requires\.onnxruntime: the bundle needs onnxruntime 99\.0 or newer",
+        ),
+        (put({"edgefuse": "9.1"}, "requires"), r"requires\.edgefuse: the bundle needs edgefuse 9\.1 or newer, here is"),
         (put("sonar", "streams", 0, "kind"), r"streams\.a\.kind: unknown kind 'sonar'; known: camera"),
         (put({"shape": [4]}, "streams", 0, "preprocess"), r"streams\.a: preprocessing gives float32 \[4\]"),
         (put({"size": [3]}, "streams", 0, "preprocess"), r"streams\.a\.preprocess: shape: Field required"),

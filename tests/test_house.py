@@ -21,7 +21,7 @@ KERNEL_SOURCES = sorted(
 
 # The floors of the engine, ground first. A file imports from lower floors only; a folder is one room.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "_kernels"),
+    ("errors", "types", "version", "_kernels"),
     ("arguments", "schema", "geodesy", "stopwatch"),
     ("reference",),
     ("operators", "kernels"),
@@ -129,6 +129,12 @@ def test_functions_are_short() -> None:
     lengths = sorted(length for path in SOURCES for length in function_lengths(path))
     assert statistics.median(lengths) <= 10
     assert lengths[int(len(lengths) * 0.9)] <= 35
+
+
+def test_the_version_is_said_once_and_the_same_everywhere() -> None:
+    import edgefuse
+
+    assert f'version = "{edgefuse.__version__}"' in (ROOT / "pyproject.toml").read_text().splitlines()
 
 
 def test_the_public_face_is_what_it_says() -> None:

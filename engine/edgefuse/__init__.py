@@ -6,8 +6,7 @@ from edgefuse.config import RunConfig
 from edgefuse.engine import Engine, load
 from edgefuse.errors import BundleError, ConfigError, EdgefuseError, SinkError, SourceError, UsageError
 from edgefuse.types import Result, Sample, Trust
-
-__version__ = "0.1.0"
+from edgefuse.version import __version__
 
 __all__ = [
     "BundleError",
@@ -21,5 +20,6 @@ __all__ = [
     "SourceError",
     "Trust",
     "UsageError",
+    "__version__",
     "load",
 ]

@@ -13,7 +13,9 @@ from edgefuse.manifest import StreamSpec
 from edgefuse.modalities import KINDS, Modality
 from edgefuse.modalities.base import CommonChecks
 from edgefuse.schema import Model, complaint, validate
+from edgefuse.session import runtime_version
 from edgefuse.types import NS_PER_MS, Rung
+from edgefuse.version import __version__, older
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Plan:
 
 def make_plan(bundle: Bundle, config: RunConfig, config_place: str = "configuration") -> Plan:
     """Merge and check. A BundleError or ConfigError names the field that does not fit."""
+    _check_versions(bundle)
     names = bundle.manifest.stream_names
     for name in config.streams:
         if name not in names:
@@ -58,6 +61,17 @@ def make_plan(bundle: Bundle, config: RunConfig, config_place: str = "configurat
             raise ConfigError(f"no such stream in the bundle; it has {known}", place=f"{config_place}: streams.{name}")
     specs = enumerate(bundle.manifest.streams)
     return Plan(tuple(_plan_stream(bundle, i, spec, config, config_place) for i, spec in specs), config)
+
+
+def _check_versions(bundle: Bundle) -> None:
+    wanted = bundle.manifest.requires
+    for name, have, want in (
+        ("edgefuse", __version__, wanted.edgefuse),
+        ("onnxruntime", runtime_version(), wanted.onnxruntime),
+    ):
+        if older(have, want):
+            place = bundle.place(f"manifest.json: requires.{name}")
+            raise BundleError(f"the bundle needs {name} {want} or newer, here is {have}", place=place)
 
 
 def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig, config_place: str) -> StreamPlan:

@@ -58,21 +58,28 @@ def _result(line: str, place: str) -> dict[str, Any]:
 
 
 def _figure(pyplot: Any, results: Sequence[Mapping[str, Any]]) -> Any:
-    streams = list(results[0]["streams"])
-    seconds = [(r["t_ns"] - results[0]["t_ns"]) / NS_PER_S for r in results]
-    figure, (lanes, answers) = pyplot.subplots(
-        2, 1, figsize=(10, 4.5), sharex=True, height_ratios=[len(streams) + 1, 3]
-    )
-    for row, stream in enumerate(streams):
-        _lane(lanes, row, seconds, [r["streams"][stream]["state"] for r in results], STATE_COLOURS)
-        _reasons(lanes, row, seconds, [r["streams"][stream]["reason"] for r in results])
-    _lane(lanes, len(streams), seconds, [r["mode"] for r in results], MODE_COLOURS)
-    lanes.set_yticks(range(len(streams) + 1), [*streams, "mode"])
-    lanes.invert_yaxis()
-    lanes.set_title(f"{results[0]['bundle']['name']}: trust in each stream, and the mode of each answer", fontsize=10)
-    _legend(lanes)
-    _answers(answers, seconds, results)
+    rows = len(results[0]["streams"]) + 1
+    figure, (lanes, answers) = pyplot.subplots(2, 1, figsize=(10, 4.5), sharex=True, height_ratios=[rows, 3])
+    draw_lanes(lanes, results)
+    draw_answers(answers, results)
     return figure
+
+
+def draw_lanes(axes: Any, results: Sequence[Mapping[str, Any]]) -> None:
+    """One lane a stream, coloured by its state with its reasons written in, and one for the mode."""
+    streams, seconds = list(results[0]["streams"]), _seconds(results)
+    for row, stream in enumerate(streams):
+        _lane(axes, row, seconds, [r["streams"][stream]["state"] for r in results], STATE_COLOURS)
+        _reasons(axes, row, seconds, [r["streams"][stream]["reason"] for r in results])
+    _lane(axes, len(streams), seconds, [r["mode"] for r in results], MODE_COLOURS)
+    axes.set_yticks(range(len(streams) + 1), [*streams, "mode"])
+    axes.invert_yaxis()
+    axes.set_title(f"{results[0]['bundle']['name']}: trust in each stream, and the mode of each answer", fontsize=10)
+    _legend(axes)
+
+
+def _seconds(results: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [(result["t_ns"] - results[0]["t_ns"]) / NS_PER_S for result in results]
 
 
 def _lane(axes: Any, row: int, seconds: Sequence[float], states: Sequence[str], colours: Mapping[str, str]) -> None:
@@ -100,19 +107,19 @@ def _legend(axes: Any) -> None:
     axes.legend(handles=patches, ncol=1, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def _answers(axes: Any, seconds: Sequence[float], results: Sequence[Mapping[str, Any]]) -> None:
+def draw_answers(axes: Any, results: Sequence[Mapping[str, Any]]) -> None:
+    """The answer at each tick as a dot, over the truth as a grey line where the source knew it."""
     output = next(iter(results[0]["labels"]), None)
     if output is None:
         return
-    given = [r["labels"][output] for r in results]
+    seconds, given = _seconds(results), [r["labels"][output] for r in results]
     truth = [r.get("truth", {}).get(output) for r in results]
     names = sorted({name for name in (*given, *truth) if name is not None})
     rows = {name: i for i, name in enumerate(names)}
     if any(truth):
-        axes.step(
-            seconds, [rows.get(t, float("nan")) for t in truth], where="post", color="#9e9e9e", lw=5, label="truth"
-        )
-    axes.plot(seconds, [rows[g] for g in given], ".", color="#1565c0", ms=4, label="answer")
+        levels = [rows.get(name, float("nan")) for name in truth]
+        axes.step(seconds, levels, where="post", color="#9e9e9e", lw=5, label="truth")
+    axes.plot(seconds, [rows[name] for name in given], ".", color="#1565c0", ms=4, label="answer")
     axes.set_yticks(range(len(names)), names)
     note = "" if results[0].get("in_domain") is not False else " (another world than the model's: no meaning here)"
     axes.set_xlabel(f"seconds{note}")

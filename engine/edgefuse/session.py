@@ -69,6 +69,13 @@ def _make_pool(threads: int) -> Pool:
     return Pool(True, threads, "one pool shared by all sessions")
 
 
+def runtime_version() -> str:
+    """The version of ONNX Runtime that will compute the graphs."""
+    import onnxruntime as ort
+
+    return str(ort.__version__)
+
+
 class Session:
     """One graph. `inputs` and `outputs` describe it; `bind` fixes its buffers; `run` computes from them."""
 
