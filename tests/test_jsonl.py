@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 from edgefuse.errors import SinkError
 from edgefuse.sinks.jsonl import JsonlSink
 from edgefuse.types import Result
+from full_disk import run_on_a_full_disk
 
 
 def result(t_ns: int = 5) -> Result:
@@ -62,26 +60,26 @@ def test_a_full_device_is_one_clear_error() -> None:
         sink.write(result())
 
 
+WRITE = """
+from test_jsonl import result
+from edgefuse.errors import SinkError
+from edgefuse.sinks.jsonl import JsonlSink
+try:
+    with JsonlSink("r.jsonl") as sink:
+        for i in range(100):
+            sink.write(result(i))
+except SinkError as error:
+    print(error)
+"""
+
+
 def test_what_was_whole_before_the_disk_filled_is_kept(tmp_path: Path) -> None:
-    target = tmp_path / "r.jsonl"
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        try:
-            with JsonlSink(target) as sink:
-                for i in range(100):
-                    sink.write(result(i))
-        except SinkError as error:
-            ok = "whole results so far are in" in str(error)
-            os._exit(0 if ok else 3)
-        os._exit(4)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert not target.exists()
+    told = run_on_a_full_disk(WRITE, 1000, tmp_path)
     lines = (tmp_path / "r.jsonl.part").read_text().splitlines()
+    assert f"r.jsonl: cannot be written: File too large; the {len(lines)} whole results so far are in" in told
     assert [json.loads(line)["t_ns"] for line in lines] == list(range(len(lines)))
     assert len(lines) > 2
+    assert not (tmp_path / "r.jsonl").exists()
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edgefuse.errors import BundleError
+from edgefuse.files import write_whole
 from edgefuse.manifest import FILE_PATTERN, Manifest
 from edgefuse.schema import complaint, validate
 
@@ -50,7 +50,11 @@ class Bundle:
 def read(path: str | os.PathLike[str]) -> Bundle:
     """Read and check a bundle. Anything wrong is a BundleError naming the file and the field."""
     place = os.fspath(path)
-    data = _read_regular(place)
+    return parse(_read_regular(place), place)
+
+
+def parse(data: bytes, place: str) -> Bundle:
+    """Check the bytes of a bundle; `place` is what errors call it."""
     entries = _entries(data, place)
     manifest = _manifest(entries, place)
     files = {name: content for name, content in entries.items() if name != MANIFEST}
@@ -62,17 +66,13 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any], files: Mappin
     """Write a bundle of `fields` (the manifest without `files`) and `files`; the target appears whole or not at all."""
     listing = {n: {"size_bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in sorted(files.items())}
     document = json.dumps({**fields, "files": listing}, indent=1, allow_nan=False).encode()
-    target = Path(path)
-    partial = target.with_name(target.name + ".part")
+    data = _pack({MANIFEST: document, **files})
+    bundle = parse(data, os.fspath(path))
     try:
-        partial.write_bytes(_pack({MANIFEST: document, **files}))
-        bundle = read(partial)
-        partial.replace(target)
+        write_whole(path, data)
     except OSError as error:
-        raise BundleError(f"cannot be written: {error.strerror or error}", place=str(target)) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return Bundle(str(target), bundle.manifest, bundle.files, bundle.sha256)
+        raise BundleError(f"cannot be written: {error.strerror or error}", place=bundle.path) from error
+    return bundle
 
 
 def strict_json(data: bytes, place: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.errors import SinkError, SourceError, UsageError
+from edgefuse.files import write_whole
 from edgefuse.types import NS_PER_S
 
 STATE_COLOURS = {"fresh": "#2e7d32", "held": "#f9a825", "imputed": "#6a1b9a", "absent": "#c62828"}
@@ -38,11 +40,14 @@ def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure = _figure(pyplot, results)
+    figure, picture = _figure(pyplot, results), io.BytesIO()
     try:
-        figure.savefig(out, dpi=120, bbox_inches="tight")
-    except (OSError, ValueError) as error:
-        raise SinkError(f"cannot be written: {error}", place=str(out)) from error
+        figure.savefig(picture, dpi=120, bbox_inches="tight", format=out.suffix.lstrip(".").lower() or "png")
+        write_whole(out, picture.getvalue())
+    except OSError as error:
+        raise SinkError(f"cannot be written: {error.strerror or error}", place=str(out)) from error
+    except ValueError as error:
+        raise SinkError(f"cannot be drawn: {error}", place=str(out)) from error
     finally:
         pyplot.close(figure)
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from edgefuse.errors import SinkError
+from edgefuse.files import part_of
 from edgefuse.types import Result
 
 
@@ -23,7 +24,7 @@ class JsonlSink:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._direct = self.path.exists() and not self.path.is_file()
-        self._target = self.path if self._direct else self.path.with_name(self.path.name + ".part")
+        self._target = self.path if self._direct else part_of(self.path)
         self._lines = 0
         self._whole_bytes = 0
         self._file: BinaryIO | None = None

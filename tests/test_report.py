@@ -1,0 +1,58 @@
+"""A run is drawn from its lines, and what is no run is refused with the line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgefuse.errors import SinkError, SourceError
+from edgefuse.report import draw, read_results
+
+
+def line(t_ms: int, state: str = "fresh", mode: str = "full", truth: str | None = None) -> dict[str, Any]:
+    stream = {"state": state, "reason": None if state == "fresh" else "stuck"}
+    result = {"t_ns": t_ms * 1_000_000, "mode": mode, "streams": {"a": stream}, "labels": {"way": "left"}}
+    named = {"bundle": {"name": "tiny", "version": 1}}
+    return {**result, **named, **({"truth": {"way": truth}} if truth else {})}
+
+
+def test_a_run_becomes_a_picture(tmp_path: Path) -> None:
+    states = ["fresh"] * 5 + ["held"] * 8 + ["absent"] * 3
+    results = [line(100 * i, state, truth="right") for i, state in enumerate(states)]
+    draw(results, tmp_path / "r.png")
+    draw(results[:1], tmp_path / "r.svg")
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (tmp_path / "r.svg").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.png", "r.svg"]
+
+
+def test_reasons_are_written_into_their_lane(tmp_path: Path) -> None:
+    draw([line(100 * i, "held") for i in range(20)], tmp_path / "r.svg")
+    assert "stuck" in (tmp_path / "r.svg").read_text()
+
+
+def test_a_picture_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"gone/r\.png: cannot be written"):
+        draw([line(0)], tmp_path / "gone" / "r.png")
+    with pytest.raises(SinkError, match=r"r\.docx: cannot be drawn"):
+        draw([line(0)], tmp_path / "r.docx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", '{"t_ns": 5}', "\x00"])
+def test_a_line_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(line(0)) + "\n" + text + "\n")
+    with pytest.raises(SourceError, match=r"r\.jsonl:2: is not a result line"):
+        read_results(path)
+
+
+def test_an_empty_or_missing_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(SourceError, match=r"empty\.jsonl: holds no results"):
+        read_results(tmp_path / "empty.jsonl")
+    with pytest.raises(SourceError, match=r"none\.jsonl: cannot be read"):
+        read_results(tmp_path / "none.jsonl")
