@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import os
 import re
@@ -71,17 +72,34 @@ def test_a_real_drive_is_answered_from_its_first_fix_to_its_last(tmp_path: Path)
     assert document["skipped"] == 0
     assert document["in_domain"] is False
     assert all(line["expected"] is None for line in lines)
-    start_ns = lines[0]["t_ns"]
     used = [tuple(n for n, s in line["streams"].items() if s["state"] in ("fresh", "held")) for line in lines]
-    seconds = [(line["t_ns"] - start_ns) / 1e9 for line in lines]
-    assert {u for u, s in zip(used, seconds, strict=True) if s < 8.5} == {("gps",)}
+    camera_ns = kitti_stamps("image_02")[84]
+    assert {u for u, line in zip(used, lines, strict=True) if line["t_ns"] < camera_ns} == {("gps",)}
     assert ("camera", "depth", "lidar", "gps") in used
     assert used[-1] == ("gps",)
-    # oxts samples 98 to 112 carry posmode 0; five good fixes later the stream is trusted again.
-    outage = [s for line, s in zip(lines, seconds, strict=True) if line["streams"]["gps"]["reason"] == "no_fix"]
-    assert 9.7 <= outage[0] <= 10.1
-    assert 11.5 <= outage[-1] <= 12.1
-    assert lines[-1]["streams"]["gps"] == {**lines[-1]["streams"]["gps"], "state": "fresh", "health": "ok"}
+    assert lines[-1]["streams"]["gps"]["health"] == "ok"
+
+
+@pytest.mark.skipif(not KITTI.exists(), reason="the KITTI recording is not beside this checkout")
+def test_the_outage_of_a_real_receiver_is_flagged_from_its_first_fix_without_to_the_fifth_good_one(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "kitti.jsonl"
+    config = ROOT / "configs" / "kitti.yaml"
+    assert edgefuse("run", "--source", f"kitti:{KITTI}", "--config", config, "--out", out).returncode == 0
+    stamps = kitti_stamps("oxts")
+    for line in without_timing(out):
+        # oxts files 98 to 112 carry posmode 0 (no position); 113 to 117 are the five good fixes that open the gate.
+        flagged = line["streams"]["gps"]["reason"] == "no_fix"
+        assert flagged == (stamps[98] <= line["t_ns"] < stamps[117]), line["t_ns"]
+
+
+def kitti_stamps(sensor: str) -> list[int]:
+    """The drive's stamps in ns since 1970, by a reading of our own."""
+    (path,) = KITTI.glob(f"*/*_sync/{sensor}/timestamps.txt")
+    times = [line.partition(".") for line in path.read_text().split("\n") if line]
+    seconds = [calendar.timegm(time.strptime(whole, "%Y-%m-%d %H:%M:%S")) for whole, _, _ in times]
+    return [second * 10**9 + int(fraction) for second, (_, _, fraction) in zip(seconds, times, strict=True)]
 
 
 def test_damaged_files_are_told_counted_and_skipped(tmp_path: Path) -> None:
