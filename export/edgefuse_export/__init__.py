@@ -1,0 +1,47 @@
+"""edgefuse_export: from a PyTorch fusion model to one bundle that the edgefuse runtime answers from."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgefuse_export.dropout import close_derived, modality_dropout
+    from edgefuse_export.encoders import DepthInput, GpsInput, ImageInput
+    from edgefuse_export.errors import ExportError
+    from edgefuse_export.models import ClassOutput, FusionModel, RegressionOutput, Stream
+    from edgefuse_export.package import Recipe, export_bundle
+    from edgefuse_export.report import GateReport
+
+__all__ = [
+    "ClassOutput",
+    "DepthInput",
+    "ExportError",
+    "FusionModel",
+    "GateReport",
+    "GpsInput",
+    "ImageInput",
+    "Recipe",
+    "RegressionOutput",
+    "Stream",
+    "close_derived",
+    "export_bundle",
+    "modality_dropout",
+]
+
+_HOMES = {
+    "dropout": ("close_derived", "modality_dropout"),
+    "encoders": ("DepthInput", "GpsInput", "ImageInput"),
+    "errors": ("ExportError",),
+    "models": ("ClassOutput", "FusionModel", "RegressionOutput", "Stream"),
+    "package": ("Recipe", "export_bundle"),
+    "report": ("GateReport",),
+}
+
+
+def __getattr__(name: str) -> object:
+    # Late, as torch takes seconds to import: `edgefuse-export --help` and the simulator's workers do without it.
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,111 @@
+"""The command line on the workstation: train the reference model, and export a model to a bundle through the gate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgefuse.cli import guarded
+
+# Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `edgefuse-export VERB ...`; gives the exit status: 0 done, 1 the gate refuses the bundle, 2 wrong usage."""
+    return guarded(_parser(), argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edgefuse-export", description="From a PyTorch fusion model to one bundle.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    rows = (
+        ("train", "Train the reference model on the simulated site, and measure it.", _train, _train_options),
+        ("export", "Write a model as one bundle, through the gate.", _export, _export_options),
+    )
+    for name, help_text, verb, add_options in rows:
+        sub = verbs.add_parser(name, help=help_text, description=help_text)
+        add_options(sub)
+        sub.add_argument("--json", action="store_true", help="print one JSON document as the last line of stdout")
+        sub.set_defaults(verb=verb)
+    return parser
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    from edgefuse.operators import OPERATORS
+
+    parser.add_argument("--out", type=Path, default=Path("runs/site"), help="folder of the run (default runs/site)")
+    parser.add_argument("--operator", choices=list(OPERATORS), default="multconcat", help="default multconcat")
+    parser.add_argument("--dim", type=_count, help="width of the projected embeddings")
+    parser.add_argument("--samples", type=_count, help="moments to train on")
+    parser.add_argument("--test-samples", type=_count, help="moments of other sites to measure on")
+    parser.add_argument("--epochs", type=_count, help="passes over the moments")
+    parser.add_argument("--seed", type=int, help="of weights, order, masks and noise")
+    parser.add_argument("--minutes", type=float, help="after which no further epoch begins, data included")
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--run", type=Path, default=Path("runs/site"), help="a finished run (default runs/site)")
+    source.add_argument("--factory", help="package.module:function that returns an edgefuse_export.Recipe")
+    parser.add_argument("--out", type=Path, help="the bundle to write (default NAME.efb)")
+    parser.add_argument("--name", help="name of the bundle (default site, or the recipe's)")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from edgefuse_export.evaluate import table
+    from edgefuse_export.run import train_run
+    from edgefuse_export.training import Settings
+
+    names = ("operator", "dim", "samples", "test_samples", "epochs", "seed", "minutes")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    sheet, report = train_run(arguments.out, Settings(**given))
+    if report["stopped_early"]:
+        print(f"edgefuse-export: time ran out after {len(report['losses'])} epochs", file=sys.stderr)
+    print(table(sheet))
+    return _finish(arguments, report, 0)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    import dataclasses
+
+    from edgefuse_export.errors import ExportError
+    from edgefuse_export.package import export_recipe
+    from edgefuse_export.report import describe
+    from edgefuse_export.run import recipe_of_factory, recipe_of_run
+
+    recipe = recipe_of_factory(arguments.factory) if arguments.factory else recipe_of_run(arguments.run)
+    recipe = dataclasses.replace(recipe, name=arguments.name or recipe.name)
+    out = arguments.out or Path(f"{recipe.name}.efb")
+    try:
+        report = export_recipe(out, recipe)
+    except ExportError as error:
+        if error.report is None:
+            raise
+        print(describe(error.report))
+        print(f"edgefuse-export: {out} was not written: {len(error.problems)} checks failed", file=sys.stderr)
+        return _finish(arguments, {"out": None, **error.report.as_json()}, 1)
+    print(f"{describe(report)}\n{out} written")
+    return _finish(arguments, {"out": str(out), **report.as_json()}, 0)
+
+
+def _finish(arguments: argparse.Namespace, document: dict[str, Any], status: int) -> int:
+    if arguments.json:
+        print(json.dumps(document, allow_nan=False))
+    return status
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""The gate's last stage: every declared input and every presence bit must change some answer, or it is not in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from edgefuse.bundle import Bundle
+from edgefuse.manifest import StreamSpec
+from edgefuse.session import Session
+from edgefuse.types import Array
+from edgefuse_export.report import StageReport
+from edgefuse_export.samples import Sample, tensor_of
+from edgefuse_export.subsets import Mask, mask_array
+
+LEAST = 1e-5  # change of an output that counts as one; ten times the noise of float32 at magnitude 1
+MASKS = 16  # subsets tried for a stream before it is called dead
+
+Ask = Callable[[Mapping[str, Array], Mask], dict[str, Array]]
+
+
+def effect_stage(
+    report: StageReport, bundle: Bundle, specs: Sequence[StreamSpec], samples: Sequence[Sample], masks: Sequence[Mask]
+) -> None:
+    """Perturb each raw payload, and toggle each presence bit, over all samples; `masks` are the legal ones."""
+    session = Session(bundle[bundle.manifest.graph], bundle.manifest.graph)
+
+    def ask(tensors: Mapping[str, Array], mask: Mask) -> dict[str, Array]:
+        return session.compute({**tensors, "present": mask_array(mask, len(samples))})
+
+    tensors = {spec.name: np.stack([tensor_of(spec, sample[spec.name]) for sample in samples]) for spec in specs}
+    for i, spec in enumerate(specs):
+        using = [mask for mask in masks if mask[i]][:MASKS]
+        before = ask(tensors, using[0])
+        moved = any(_differ(before, ask(other, using[0])) for other in _perturbed(spec, samples, tensors))
+        report.check(None if moved else f"input {spec.name!r} changes no output: the model does not use it")
+        heard = any(_toggled(ask, tensors, mask, i, masks) for mask in using)
+        report.check(None if heard else f"presence of {spec.name!r} changes no output: the model does not hear it")
+
+
+def _toggled(ask: Ask, tensors: Mapping[str, Array], mask: Mask, i: int, masks: Sequence[Mask]) -> bool:
+    """Does taking stream i out of `mask` change an answer? Without a parent the rest may not be a legal mask."""
+    without = (*mask[:i], False, *mask[i + 1 :])
+    return without in masks and _differ(ask(tensors, mask), ask(tensors, without))
+
+
+def _perturbed(spec: StreamSpec, samples: Sequence[Sample], tensors: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+    payloads = [sample[spec.name] for sample in samples]
+    for changed in ([*payloads[1:], payloads[0]], [_shrunk(p) for p in payloads], [_turned(p) for p in payloads]):
+        yield {**tensors, spec.name: np.stack([tensor_of(spec, payload) for payload in changed])}
+
+
+def _shrunk(payload: Array) -> Array:
+    """Every value brought towards 0 by a tenth, and up by one: darker, nearer, elsewhere."""
+    return np.ascontiguousarray((payload * 0.9 + 1).astype(payload.dtype))
+
+
+def _turned(payload: Array) -> Array:
+    return np.ascontiguousarray(payload[::-1])
+
+
+def _differ(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
+    return any(bool(np.max(np.abs(a[name] - b[name])) > LEAST) for name in a)

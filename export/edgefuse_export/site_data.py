@@ -1,0 +1,122 @@
+"""Training data from the simulated site: moments through the device's own preprocessing, cached as plain .npy files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefuse import modalities
+from edgefuse.modalities import KINDS
+from edgefuse.schema import validate
+from edgefuse.sources import site
+from edgefuse.types import Array
+
+# Seeds of disjoint sets of sites: what is trained on, measured on, and checked with is never the same.
+TRAIN_SEED, TEST_SEED, CHECK_SEED = 0, 1_000_000_000, 2_000_000_000
+LATITUDE_DEG, LONGITUDE_DEG, ALTITUDE_M = site.ANCHOR
+
+PREPROCESS: Mapping[str, Mapping[str, Any]] = {
+    "camera": {"width": 64, "height": 48},
+    "depth": {"width": 64, "height": 48},
+    "lidar": {
+        "x_min_m": -12.8,
+        "y_min_m": -12.8,
+        "cell_m": 0.4,
+        "rows": 64,
+        "cols": 64,
+        "z_edges_m": [-3.2, -2.2, -1.5, -0.7, 2.4],
+    },
+    "gps": {"latitude_deg": LATITUDE_DEG, "longitude_deg": LONGITUDE_DEG, "altitude_m": ALTITUDE_M},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteData:
+    """Moments as tensors, all streams present: stream -> [n, ...tensor_shape] of its dtype, and int64 [n] labels."""
+
+    tensors: Mapping[str, Array]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, index: NDArray[np.int64]) -> dict[str, Array]:
+        """The moments at index int64 [b], copied into memory."""
+        return {stream: np.ascontiguousarray(tensor[index]) for stream, tensor in self.tensors.items()}
+
+
+def site_data(
+    folder: Path, first_seed: int, samples: int, workers: int, progress: Callable[[Iterator[Any]], Iterator[Any]]
+) -> SiteData:
+    """Moments first_seed to first_seed + samples - 1, from the cache in `folder` where it holds just these.
+
+    `progress` is handed the iterator over moments and passes it on.
+    """
+    wanted = {"first_seed": first_seed, "samples": samples, "preprocess": PREPROCESS, "simulator": _fingerprint()}
+    note = folder / "made_from.json"
+    if not note.is_file() or json.loads(note.read_text()) != json.loads(json.dumps(wanted)):
+        note.unlink(missing_ok=True)
+        _generate(folder, range(first_seed, first_seed + samples), workers, progress)
+        note.write_text(json.dumps(wanted, indent=1))
+    tensors = {stream: np.load(folder / f"{stream}.npy", mmap_mode="r", allow_pickle=False) for stream in PREPROCESS}
+    return SiteData(tensors, np.load(folder / "labels.npy", allow_pickle=False))
+
+
+def moment(seed: int) -> tuple[dict[str, Array], int]:
+    """One simulated moment as the encoders see it: stream -> tensor, and its label."""
+    snapshot = site.snapshot(seed)
+    return {stream: tensor_of(stream, snapshot.payloads[stream]) for stream in PREPROCESS}, snapshot.label
+
+
+def tensor_of(stream: str, payload: Array) -> Array:
+    """A raw payload of the site through the device's preprocessing."""
+    kind = KINDS[stream]
+    params = validate(kind.params, PREPROCESS[stream])
+    dtype, shape = kind.tensor(params)
+    out: Array = np.zeros(shape, dtype)
+    kind.preprocess(payload, params, out)
+    return out
+
+
+def _generate(folder: Path, seeds: range, workers: int, progress: Callable[[Iterator[Any]], Iterator[Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.zeros(len(seeds), np.int64)
+    stores: dict[str, Array] = {}
+    for row, (tensors, label) in enumerate(progress(_moments(seeds, workers))):
+        if row == 0:
+            stores = {s: _store(folder / f"{s}.npy", t, len(seeds)) for s, t in tensors.items()}
+        for stream, tensor in tensors.items():
+            stores[stream][row] = tensor
+        labels[row] = label
+    np.save(folder / "labels.npy", labels, allow_pickle=False)
+
+
+def _store(path: Path, tensor: Array, rows: int) -> Array:
+    store: Array = np.lib.format.open_memmap(path, mode="w+", dtype=tensor.dtype, shape=(rows, *tensor.shape))
+    return store
+
+
+def _moments(seeds: range, workers: int) -> Iterator[tuple[dict[str, Array], int]]:
+    if workers <= 1:
+        yield from map(moment, seeds)
+        return
+    # A fork would copy the locks of torch's threads in whatever state they are.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(moment, seeds, chunksize=8)
+
+
+def _fingerprint() -> str:
+    """Of the sources that moments come from: a change there makes the cache worthless."""
+    folders = [Path(str(module.__file__)).parent for module in (site, modalities)]
+    digest = hashlib.sha256()
+    for file in sorted(path for folder in folders for path in folder.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
