@@ -186,6 +186,7 @@ def put(value: Any, *keys: Any) -> Callable[[dict[str, Any]], None]:
         (put(50.0, "streams", 1, "max_age_ms"), r"streams\.1: max_age_ms 50\.0 is below fresh_ms"),
         (put("zebra", "streams", 0, "derived_from"), r"streams\.a\.derived_from: no stream 'zebra'"),
         (put("a", "streams", 1, "name"), r"stream 'a' is declared twice"),
+        (put("gate", "streams", 1, "name"), r"stream 'gate' has a name that the graphs need themselves"),
         (put("A b", "streams", 1, "name"), r"streams\.1\.name"),
         (put(["x"], "head", "outputs", 0, "labels"), r"head\.outputs\.0: 1 labels for 3 values"),
         (put("gone.onnx", "head", "file"), r"gone\.onnx is used but not listed"),

@@ -17,6 +17,7 @@ import onnxruntime as ort  # noqa: E402
 from torch import nn  # noqa: E402
 
 from edgefuse.operators import OPERATORS  # noqa: E402
+from edgefuse.session import pool  # noqa: E402
 from edgefuse.types import Array  # noqa: E402
 from edgefuse_export import ExportError, FusionModel  # noqa: E402
 from edgefuse_export.to_onnx import IR_VERSION, OPSET, compose, encoder_body, head_body, to_onnx  # noqa: E402
@@ -50,8 +51,10 @@ def whole(operator: str, absent: str) -> tuple[FusionModel, bytes]:
 
 
 def session(content: bytes) -> ort.InferenceSession:
+    """Plain ONNX Runtime; where this process has a shared pool already, it takes no session without it."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
+    options.use_per_session_threads = not pool().shared
     return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 

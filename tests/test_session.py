@@ -99,3 +99,11 @@ def test_an_onnx_runtime_without_a_shared_pool_is_told_and_works() -> None:
     assert told.startswith("False ")
     assert "has no shared pool: own pools, spinning off" in told
     assert told.endswith("[[3.0, 3.0, 3.0]]")
+
+
+def test_an_application_may_keep_its_own_sessions() -> None:
+    before = "from edgefuse.session import pool; pool(2, shared=False)"
+    after = 'own = ort.InferenceSession(model, providers=["CPUExecutionProvider"])'
+    told = in_a_fresh_process(f"{before}; {after}")
+    assert told.startswith("False ")
+    assert "the configuration asks for own pools: spinning off [[3.0, 3.0, 3.0]]" in told

@@ -53,13 +53,16 @@ class RunConfig(Strict):
     """The whole configuration; every key has a default, so no file is needed.
 
     tick_hz              answers per second in `edgefuse run`
-    threads              size of the one ONNX Runtime thread pool; 0 lets ONNX Runtime choose
+    threads              size of the ONNX Runtime thread pool; 0 is one a core
+    shared_pool          one pool for all sessions of the process. Say false where the application makes ONNX Runtime
+                         sessions of its own after the engine: with a shared pool ONNX Runtime refuses those
     recover_samples      good samples in a row before a stream that failed is trusted again
     future_tolerance_ms  a stamp this far ahead of the tick waits for its time; beyond it is a fault
     """
 
     tick_hz: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
     threads: Annotated[int, Field(ge=0, le=256)] = 0
+    shared_pool: bool = True
     recover_samples: Annotated[int, Field(ge=1, le=10_000)] = 5
     future_tolerance_ms: NotNegative = 50.0
     ladder: Ladder | None = None

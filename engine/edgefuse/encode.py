@@ -13,13 +13,13 @@ from edgefuse.types import F32, Sample
 class Encoder:
     """The encoder of one stream. It writes into `embedding`, a float32 [d] view of the buffer that fusion reads."""
 
-    def __init__(self, bundle: Bundle, plan: StreamPlan, embedding: F32, threads: int) -> None:
+    def __init__(self, bundle: Bundle, plan: StreamPlan, embedding: F32) -> None:
         self._plan = plan
         self._tensor = np.zeros((1, *plan.tensor_shape), dtype=plan.tensor_dtype)
         self._embedding = embedding
         self._encoded: Sample | None = None
         self._finite = False
-        self._session = Session(bundle[plan.encoder], bundle.place(plan.encoder), threads)
+        self._session = Session(bundle[plan.encoder], bundle.place(plan.encoder))
         self._session.expect(
             {"input": Port(plan.tensor_dtype, self._tensor.shape)},
             {"embedding": Port("float32", (1, plan.embedding_dim))},

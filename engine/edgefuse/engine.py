@@ -17,6 +17,7 @@ from edgefuse.fuse import Fusion
 from edgefuse.head import Head
 from edgefuse.health import StreamHealth, close_derived, inspect, judge_all
 from edgefuse.plan import Plan, make_plan
+from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import Stream, copied
 from edgefuse.types import F32, Judged, Mode, Result, Sample, Trust
@@ -32,13 +33,14 @@ class Engine:
         """Build the stages. A BundleError or ConfigError names what does not fit."""
         self.bundle = bundle
         self.plan: Plan = make_plan(bundle, config or RunConfig(), config_place)
+        self.pool = pool(self.plan.config.threads, shared=self.plan.config.shared_pool)
         self.datasheet = read_datasheet(bundle)
         self._expected = self.datasheet.expected() if self.datasheet else {}
         self._fusion = Fusion(bundle)
         self._substitutes = Substitutes.of(bundle)
-        self._head = Head(bundle, self._fusion.fused, self.plan.config.threads)
+        self._head = Head(bundle, self._fusion.fused)
         views = zip(self.plan.streams, self._fusion.embeddings, strict=True)
-        self._encoders = [Encoder(bundle, plan, view, self.plan.config.threads) for plan, view in views]
+        self._encoders = [Encoder(bundle, plan, view) for plan, view in views]
         self.reset()
 
     def reset(self) -> None:

@@ -14,11 +14,11 @@ from edgefuse.types import F32
 class Head:
     """The head network, bound to the fused vector that it reads."""
 
-    def __init__(self, bundle: Bundle, fused: F32, threads: int) -> None:
+    def __init__(self, bundle: Bundle, fused: F32) -> None:
         spec = bundle.manifest.head
         self._specs = spec.outputs
         self._buffers = {out.name: np.zeros((1, len(out.prior)), dtype=np.float32) for out in spec.outputs}
-        self._session = Session(bundle[spec.file], bundle.place(spec.file), threads)
+        self._session = Session(bundle[spec.file], bundle.place(spec.file))
         ports = {name: Port("float32", buffer.shape) for name, buffer in self._buffers.items()}
         self._session.expect({"fused": Port("float32", (1, fused.size))}, ports)
         self._session.bind({"fused": fused.reshape(1, -1)}, self._buffers)

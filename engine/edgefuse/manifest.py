@@ -11,6 +11,8 @@ from edgefuse.schema import Finite, Name, Positive, Strict
 from edgefuse.types import Rung
 
 SCHEMA_VERSION = 1
+# Inputs of the portable graph and parameters of the fusion that a stream of the same name would shadow.
+RESERVED_NAMES = ("gate", "present", "fused")
 FILE_PATTERN = r"^([a-z][a-z0-9_]{0,31}/){0,2}[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
@@ -140,6 +142,7 @@ class Manifest(Strict):
 
     def _stream_problems(self) -> list[str]:
         names = self.stream_names
+        taken = [f"stream {n!r} has a name that the graphs need themselves" for n in names if n in RESERVED_NAMES]
         twice = [f"stream {n!r} is declared twice" for n in dict.fromkeys(names) if names.count(n) > 1]
         parents = {s.name: s.derived_from for s in self.streams if s.derived_from is not None}
         lost = [f"streams.{n}.derived_from: no stream {p!r}" for n, p in parents.items() if p not in names]
@@ -147,7 +150,7 @@ class Manifest(Strict):
         outputs = [output.name for output in self.head.outputs]
         same = [f"output {n!r} is declared twice" for n in dict.fromkeys(outputs) if outputs.count(n) > 1]
         foreign = [f"golden: no stream {n!r}" for g in self.golden for n in g.samples if n not in names]
-        return twice + lost + chains + same + foreign
+        return taken + twice + lost + chains + same + foreign
 
     def _file_problems(self) -> list[str]:
         return [f"{name} is used but not listed under files" for name in self.used_files if name not in self.files]

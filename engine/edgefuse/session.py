@@ -44,13 +44,16 @@ class Port:
 _decided: list[Pool] = []  # ONNX Runtime has one environment a process, so there is one decision
 
 
-def pool(threads: int = 0) -> Pool:
-    """The shared pool; the first call of a process makes it, with `threads` threads or one a core.
+def pool(threads: int = 0, *, shared: bool = True) -> Pool:
+    """The pool of this process; the first call decides, with `threads` threads or one a core.
 
-    Without a shared pool the encoders' own pools would spin against each other, which costs several times the work.
+    Without a shared pool the encoders' own pools would spin against each other, which costs several times the work. But
+    once there is one, ONNX Runtime refuses every session that wants a pool of its own: an application that makes such
+    sessions later says shared=False, and each of ours gets a small pool that does not spin.
     """
     if not _decided:
-        _decided.append(_make_pool(threads or os.cpu_count() or 1))
+        own = Pool(False, threads, "the configuration asks for own pools: spinning off")
+        _decided.append(_make_pool(threads or os.cpu_count() or 1) if shared else own)
     return _decided[0]
 
 
@@ -79,11 +82,11 @@ def runtime_version() -> str:
 class Session:
     """One graph. `inputs` and `outputs` describe it; `bind` fixes its buffers; `run` computes from them."""
 
-    def __init__(self, model: bytes, place: str, threads: int = 0) -> None:
+    def __init__(self, model: bytes, place: str) -> None:
         """Load a graph from bytes; a BundleError naming `place` when ONNX Runtime refuses it."""
         self._place = place
         with _translated(place):
-            self._session = _open(model, threads)
+            self._session = _open(model)
             self.inputs = {port.name: _port(port) for port in self._session.get_inputs()}
             self.outputs = {port.name: _port(port) for port in self._session.get_outputs()}
         self._binding: Any = None
@@ -119,16 +122,16 @@ class Session:
         return dict(zip(self.outputs, (np.asarray(v) for v in values), strict=True))
 
 
-def _open(model: bytes, threads: int) -> Any:
+def _open(model: bytes) -> Any:
     import onnxruntime as ort
 
-    shared = pool(threads)
+    ours = pool()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.use_deterministic_compute = True
-    options.use_per_session_threads = not shared.shared
-    if not shared.shared:
-        options.intra_op_num_threads = threads
+    options.use_per_session_threads = not ours.shared
+    if not ours.shared:
+        options.intra_op_num_threads = ours.threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without this ONNX Runtime sniffs the bytes and would also take its own binary format, which it does not check.

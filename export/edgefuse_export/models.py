@@ -9,15 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgefuse.manifest import OutputSpec, StreamSpec
+from edgefuse.manifest import RESERVED_NAMES, OutputSpec, StreamSpec
 from edgefuse.modalities import KINDS
 from edgefuse.operators import MAX_STREAMS
 from edgefuse.schema import complaint, validate
 from edgefuse_export.errors import ExportError
 from edgefuse_export.fusion import Absent, Fusion
-
-# Names of graph inputs and of fusion parameters that a stream or an output of the same name would shadow.
-RESERVED = frozenset({"present", "fused", "gate"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +107,9 @@ class FusionModel(nn.Module):
     def _check(self) -> None:
         names = [*self.streams, *(output.name for output in self.outputs)]
         twice = [f"{name!r} names two things" for name in dict.fromkeys(names) if names.count(name) > 1]
-        taken = [f"{name!r} is a name that the exported graphs need themselves" for name in names if name in RESERVED]
+        taken = [
+            f"{name!r} is a name that the exported graphs need themselves" for name in names if name in RESERVED_NAMES
+        ]
         parents = [(name, stream.derived_from) for name, stream in self.streams.items() if stream.derived_from]
         orphans = [f"stream {n!r}: derived_from: no stream {p!r}" for n, p in parents if p not in self.streams]
         many = len(self.streams)
