@@ -134,6 +134,21 @@ def test_an_encoder_that_overflows_is_a_reason(folder: Path) -> None:
     assert np.isfinite(way(result)).all()
 
 
+def test_sane_samples_that_overflow_together_give_the_prior_and_not_infinity(folder: Path) -> None:
+    engine = engine_of(Tiny(operator="product"), folder)
+    result = engine.answer({name: payload * np.float32(1e25) for name, payload in Tiny().samples().items()})
+    assert result.mode == "blind"
+    assert tuple(way(result)) == PRIOR
+    assert {trust.reason for trust in result.streams.values()} == {"non_finite"}
+    assert engine.answer(Tiny().samples()).mode == "full"
+
+
+def test_a_derived_stream_goes_with_a_parent_whose_encoder_overflows(folder: Path) -> None:
+    engine = engine_of(Tiny(), folder, RunConfig(streams={"b": StreamConfig(derived_from="a")}))
+    result = engine.answer({**Tiny().samples(), "a": np.full(3, 3e38, dtype=np.float32)})
+    assert [trust.reason for trust in result.streams.values()] == ["non_finite", "parent_lost", None]
+
+
 def test_denormals_are_taken_as_zero(engine: Engine) -> None:
     samples = Tiny().samples()
     tiny = {**samples, "a": np.full(3, 1e-40, dtype=np.float32)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import numpy as np
 import pymap3d
@@ -86,6 +87,28 @@ def test_a_vector_is_taken_as_it_is_without_denormals() -> None:
     vector = np.array([[1.5, 1e-40], [-2.0, 0.0]], dtype=np.float32)
     expected = np.array([[1.5, 0.0], [-2.0, 0.0]], dtype=np.float32)
     np.testing.assert_array_equal(tensor_of("vector", vector, VectorParams(shape=(2, 2))), expected)
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("kind", ["camera", "depth", "lidar", "gps", "vector"])
+def test_the_layout_of_a_payload_in_memory_does_not_matter(kind: str, fit: Literal["crop", "stretch"]) -> None:
+    size = ImageParams(width=24, height=20, fit=fit)
+    origin = GpsParams(latitude_deg=50.0, longitude_deg=4.0)
+    cases: dict[str, tuple[Array, Strict]] = {
+        "camera": (PICTURE, size),
+        "depth": (RNG.integers(0, 9000, (60, 80), dtype=np.uint16), size),
+        "lidar": (RNG.normal(0.0, 2.0, (500, 4)).astype(np.float32), GRID),
+        "gps": (FIX, origin),
+        "vector": (RNG.normal(size=(6, 4)).astype(np.float32), VectorParams(shape=(6, 4))),
+    }
+    payload, params = cases[kind]
+    plain = tensor_of(kind, payload, params)
+    backwards = np.ascontiguousarray(payload[..., ::-1])[..., ::-1]
+    spread = np.repeat(payload, 2, axis=0)[::2]
+    shifted = np.frombuffer(b"\0" + payload.tobytes(), np.uint8)[1:].view(payload.dtype).reshape(payload.shape)
+    for layout in (np.asfortranarray(payload), backwards, spread, shifted):
+        np.testing.assert_array_equal(layout, payload)
+        np.testing.assert_array_equal(tensor_of(kind, layout, params), plain)
 
 
 def noisy(level: int) -> Array:

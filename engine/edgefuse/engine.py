@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
 from edgefuse.config import RunConfig, load_config
@@ -20,7 +22,7 @@ from edgefuse.plan import Plan, make_plan
 from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import Stream, copied
-from edgefuse.types import F32, Judged, Mode, Result, Sample, Trust
+from edgefuse.types import F32, Judged, Result, Sample, Trust
 
 
 class Engine:
@@ -99,9 +101,12 @@ class Engine:
     def _answer(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, in_domain: bool | None) -> Result:
         judged = self._encode(judged, watch)
         trusts = self._fall_back(judged, watch)
-        mode = mode_of(trusts)
-        outputs = self._head.prior() if mode == "blind" else self._fuse(watch)
-        return self._result(t_ns, mode, outputs, trusts, in_domain, watch)
+        outputs = self._fuse(trusts, watch)
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            # Sane inputs that overflow together: no answer can be made from them, so none pretends to be.
+            trusts = self._fall_back([own.lost("non_finite") for own in judged], watch)
+            outputs = self._head.prior()
+        return self._result(t_ns, outputs, trusts, in_domain, watch)
 
     def _encode(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Judged]:
         for verdict, encoder in zip(judged, self._encoders, strict=True):
@@ -111,7 +116,8 @@ class Engine:
                 encoder.run(verdict.sample)
                 watch.lap("encode")
         pairs = zip(judged, self._encoders, strict=True)
-        return [own.lost("non_finite") if own.sample is not None and not enc.finite else own for own, enc in pairs]
+        finite = [own.lost("non_finite") if own.sample is not None and not enc.finite else own for own, enc in pairs]
+        return close_derived(finite, self.plan.streams)
 
     def _fall_back(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Trust]:
         trusts = [descend(verdict, plan) for verdict, plan in zip(judged, self.plan.streams, strict=True)]
@@ -120,7 +126,9 @@ class Engine:
         watch.lap("fallback")
         return trusts
 
-    def _fuse(self, watch: Stopwatch) -> dict[str, F32]:
+    def _fuse(self, trusts: Sequence[Trust], watch: Stopwatch) -> dict[str, F32]:
+        if mode_of(trusts) == "blind":
+            return self._head.prior()
         self._fusion.run()
         watch.lap("fuse")
         self._head.run()
@@ -144,7 +152,6 @@ class Engine:
     def _result(
         self,
         t_ns: int,
-        mode: Mode,
         outputs: dict[str, F32],
         trusts: Sequence[Trust],
         in_domain: bool | None,
@@ -154,7 +161,7 @@ class Engine:
         manifest = self.bundle.manifest
         return Result(
             t_ns=t_ns,
-            mode=mode,
+            mode=mode_of(trusts),
             outputs=outputs,
             labels=self._head.labels(outputs),
             streams=dict(zip(self.plan.names, trusts, strict=True)),

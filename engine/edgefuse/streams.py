@@ -6,7 +6,9 @@ import operator
 import threading
 from typing import Any
 
-from edgefuse.types import NS_PER_MS, Account, Array, Arrival, Reason, Sample
+import numpy as np
+
+from edgefuse.types import NS_PER_MS, Account, Arrival, Reason, Sample
 
 CAPACITY = 64  # samples that may wait between two ticks: two seconds of a 30 Hz camera
 LATEST_STAMP_NS = (1 << 63) - 1
@@ -76,6 +78,6 @@ class Stream:
         return "duplicate" if stamp == self._last_ns else "out_of_order"
 
 
-def copied(payload: Any) -> Array | Any:
+def copied(payload: Any) -> Any:
     """The engine's own copy of a payload, so that a driver may reuse its buffer; what is no array stays as it is."""
-    return payload.copy() if hasattr(payload, "__array_interface__") and hasattr(payload, "copy") else payload
+    return np.array(payload, order="C") if isinstance(payload, np.ndarray) else payload

@@ -46,7 +46,8 @@ def _tensor(params: GridParams) -> tuple[str, tuple[int, ...]]:
 
 def _preprocess(payload: F32, params: GridParams, out: F32) -> None:
     edges = np.asarray(params.z_edges_m, dtype=np.float32)
-    kernels.lidar_grid(payload, params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
+    points = np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
+    kernels.lidar_grid(points, params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
 
 
 def _content(payload: F32, checks: LidarChecks) -> Reason | None:
