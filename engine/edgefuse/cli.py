@@ -16,11 +16,12 @@ from typing import Any
 from edgefuse.errors import EdgefuseError
 
 Verb = Callable[[argparse.Namespace], int]
+Row = tuple[str, str, Verb, Callable[[argparse.ArgumentParser], None]]  # name, help, what it does, its options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `edgefuse VERB ...`; gives the exit status."""
-    return guarded(_parser(), argv)
+    return guarded(parser_of("edgefuse", "Fused perception that answers at every tick.", _VERBS), argv)
 
 
 def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
@@ -39,15 +40,23 @@ def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgefuse", description="Fused perception that answers at every tick.")
+def parser_of(prog: str, description: str, rows: Sequence[Row]) -> argparse.ArgumentParser:
+    """A parser of verbs, each with its options and `--json`."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, help_text, verb, add_options in _VERBS:
+    for name, help_text, verb, add_options in rows:
         sub = verbs.add_parser(name, help=help_text, description=help_text)
         add_options(sub)
         sub.add_argument("--json", action="store_true", help="print one JSON document as the last line of stdout")
         sub.set_defaults(verb=verb)
     return parser
+
+
+def finish(arguments: argparse.Namespace, document: dict[str, Any], status: int = 0) -> int:
+    """Print the document where `--json` asks for it; gives the status."""
+    if arguments.json:
+        print(json.dumps(document, allow_nan=False))
+    return status
 
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +105,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from edgefuse.demo import demo
 
     options = {name: getattr(arguments, name) for name in ("seed", "seconds", "out", "realtime")}
-    return _finish(arguments, demo(print, **options, colour=sys.stdout.isatty()))
+    return finish(arguments, demo(print, **options, colour=sys.stdout.isatty()))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -114,7 +123,7 @@ def _run(arguments: argparse.Namespace) -> int:
         config_place=str(arguments.config),
     )
     print(describe(summary))
-    return _finish(arguments, {**summary.as_json(), **lost})
+    return finish(arguments, {**summary.as_json(), **lost})
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
@@ -124,7 +133,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
     known = facts(bundles.read(arguments.bundle or shipped_bundle()))
     print(describe(known))
-    return _finish(arguments, known)
+    return finish(arguments, known)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -136,8 +145,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"{verdict}  {check.worst:.2e} of {TOLERANCE:.0e}  {', '.join(check.streams)}")
     passed = bool(checks) and all(check.passed for check in checks)
     print(f"{sum(check.passed for check in checks)} of {len(checks)} golden moments answered as recorded")
-    _finish(arguments, {"passed": passed, "checks": [check.as_json() for check in checks]})
-    return 0 if passed else 1
+    document = {"passed": passed, "checks": [check.as_json() for check in checks]}
+    return finish(arguments, document, 0 if passed else 1)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -145,7 +154,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     figures = bench(_engine(arguments.bundle, None), rounds=arguments.rounds)
     print(describe(figures))
-    return _finish(arguments, figures)
+    return finish(arguments, figures)
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -154,7 +163,7 @@ def _report(arguments: argparse.Namespace) -> int:
     results = read_results(arguments.results)
     draw(results, arguments.out)
     print(f"{arguments.out}: {len(results)} results drawn")
-    return _finish(arguments, {"out": str(arguments.out), "results": len(results)})
+    return finish(arguments, {"out": str(arguments.out), "results": len(results)})
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -162,7 +171,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     facts = examine()
     print(describe(facts))
-    return _finish(arguments, facts)
+    return finish(arguments, facts)
 
 
 def _log(line: str) -> None:
@@ -174,12 +183,6 @@ def _engine(bundle: str | None, config: Path | None) -> Any:
     from edgefuse.engine import load
 
     return load(bundle or shipped_bundle(), config)
-
-
-def _finish(arguments: argparse.Namespace, document: dict[str, Any]) -> int:
-    if arguments.json:
-        print(json.dumps(document, allow_nan=False))
-    return 0
 
 
 def _positive(text: str) -> float:
@@ -203,7 +206,7 @@ def _rounds(text: str) -> int:
     return value
 
 
-_VERBS: tuple[tuple[str, str, Verb, Callable[[argparse.ArgumentParser], None]], ...] = (
+_VERBS: tuple[Row, ...] = (
     (
         "demo",
         "A simulated railway site whose sensors fail, answered by the bundle that edgefuse ships.",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from edgefuse.cli import guarded
+from edgefuse.cli import Row, finish, guarded, parser_of
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -18,22 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `edgefuse-export VERB ...`; gives the exit status: 0 done, 1 the gate refuses the bundle, 2 wrong usage."""
-    return guarded(_parser(), argv)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgefuse-export", description="From a PyTorch fusion model to one bundle.")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    rows = (
-        ("train", "Train the reference model on the simulated site, and measure it.", _train, _train_options),
-        ("export", "Write a model as one bundle, through the gate.", _export, _export_options),
-    )
-    for name, help_text, verb, add_options in rows:
-        sub = verbs.add_parser(name, help=help_text, description=help_text)
-        add_options(sub)
-        sub.add_argument("--json", action="store_true", help="print one JSON document as the last line of stdout")
-        sub.set_defaults(verb=verb)
-    return parser
+    return guarded(parser_of("edgefuse-export", "From a PyTorch fusion model to one bundle.", _VERBS), argv)
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +51,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if report["stopped_early"]:
         print(f"edgefuse-export: time ran out after {len(report['losses'])} epochs", file=sys.stderr)
     print(table(sheet))
-    return _finish(arguments, report, 0)
+    return finish(arguments, report, 0)
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -89,15 +72,9 @@ def _export(arguments: argparse.Namespace) -> int:
             raise
         print(describe(error.report))
         print(f"edgefuse-export: {out} was not written: {len(error.problems)} checks failed", file=sys.stderr)
-        return _finish(arguments, {"out": None, **error.report.as_json()}, 1)
+        return finish(arguments, {"out": None, **error.report.as_json()}, 1)
     print(f"{describe(report)}\n{out} written")
-    return _finish(arguments, {"out": str(out), **report.as_json()}, 0)
-
-
-def _finish(arguments: argparse.Namespace, document: dict[str, Any], status: int) -> int:
-    if arguments.json:
-        print(json.dumps(document, allow_nan=False))
-    return status
+    return finish(arguments, {"out": str(out), **report.as_json()}, 0)
 
 
 def _count(text: str) -> int:
@@ -106,6 +83,11 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
 
+
+_VERBS: tuple[Row, ...] = (
+    ("train", "Train the reference model on the simulated site, and measure it.", _train, _train_options),
+    ("export", "Write a model as one bundle, through the gate.", _export, _export_options),
+)
 
 if __name__ == "__main__":
     sys.exit(main())
