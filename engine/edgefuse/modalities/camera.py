@@ -12,6 +12,7 @@ from edgefuse.schema import Strict
 from edgefuse.types import U8, Array, Reason
 
 MAX_SIDE = 1 << 14
+ROWS_LOOKED_AT = 48  # of a picture, to tell whether it shows anything
 
 Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Level = Annotated[float, Field(ge=0.0, le=255.0)]
@@ -65,12 +66,17 @@ def _preprocess(payload: U8, params: ImageParams, out: U8) -> None:
 def _content(payload: U8, checks: CameraChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
-    step = max(1, min(payload.shape[:2]) // 64)
-    seen = payload[::step, ::step].max(axis=2)
-    if float(np.mean(seen <= checks.blackout_level)) >= checks.share:
+    step = max(1, min(payload.shape[:2]) // ROWS_LOOKED_AT)
+    # One plane after the other: reducing over an axis of three costs many times more.
+    red, green, blue = (payload[::step, ::step, channel] for channel in range(3))
+    if _nearly_all(np.maximum(np.maximum(red, green), blue) <= checks.blackout_level, checks.share):
         return "blackout"
-    darkest = payload[::step, ::step].min(axis=2)
-    return "overexposed" if float(np.mean(darkest >= checks.overexposed_level)) >= checks.share else None
+    bright = np.minimum(np.minimum(red, green), blue) >= checks.overexposed_level
+    return "overexposed" if _nearly_all(bright, checks.share) else None
+
+
+def _nearly_all(mask: Array, share: float) -> bool:
+    return bool(np.count_nonzero(mask) >= share * mask.size)
 
 
 CAMERA = Modality(
