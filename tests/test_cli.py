@@ -229,3 +229,19 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "advice"),
+    [
+        ("torch", "from edgefuse_export.cli import main; sys.exit(main(['train']))", "edgefuse[export]"),
+        ("matplotlib", "from edgefuse.cli import main; sys.exit(main(['report', 'r.jsonl']))", "edgefuse[report]"),
+    ],
+)
+def test_a_missing_extra_is_named_with_what_to_install(tmp_path: Path, module: str, code: str, advice: str) -> None:
+    (tmp_path / "r.jsonl").write_text('{"t_ns": 0, "mode": "full", "streams": {}, "labels": {}}\n')
+    script = f"import sys; sys.modules[{module!r}] = None; {code}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"needs {module}: pip install '{advice}'" in done.stderr
+    assert "Traceback" not in done.stderr

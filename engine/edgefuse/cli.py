@@ -21,17 +21,22 @@ Row = tuple[str, str, Verb, Callable[[argparse.ArgumentParser], None]]  # name, 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `edgefuse VERB ...`; gives the exit status."""
-    return guarded(parser_of("edgefuse", "Fused perception that answers at every tick.", _VERBS), argv)
+    return guarded(parser_of("edgefuse", "Fused perception that answers at every tick.", _VERBS), argv, extra="report")
 
 
-def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Parse and run the verb; known errors become one line on stderr and status 2."""
+def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, extra: str) -> int:
+    """Parse and run the verb; known errors become one line on stderr and status 2.
+
+    extra: the optional dependencies that a verb may need, for the advice when they are not installed.
+    """
     arguments = parser.parse_args(argv)
     verb: Verb = arguments.verb
     try:
         return verb(arguments)
     except EdgefuseError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(f"{parser.prog}: needs {error.name}: pip install 'edgefuse[{extra}]'", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)
     except BrokenPipeError:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgefuse.errors import SinkError, SourceError, UsageError
+from edgefuse.errors import SinkError, SourceError
 from edgefuse.files import write_whole
 from edgefuse.types import NS_PER_S
 
@@ -25,7 +25,8 @@ def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
             for number, line in enumerate(file, start=1):
                 lines.append(_result(line, f"{os.fspath(path)}:{number}"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot be read: {error}", place=os.fspath(path)) from error
+        what = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SourceError(f"cannot be read: {what}", place=os.fspath(path)) from error
     if not lines:
         raise SourceError("holds no results", place=os.fspath(path))
     return lines
@@ -33,10 +34,8 @@ def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
     """Draw the lanes of a run into a PNG, SVG or PDF file, by its ending."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UsageError("report: needs matplotlib: pip install 'edgefuse[report]'") from error
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

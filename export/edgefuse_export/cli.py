@@ -16,7 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `edgefuse-export VERB ...`; gives the exit status: 0 done, 1 the gate refuses the bundle, 2 wrong usage."""
-    return guarded(parser_of("edgefuse-export", "From a PyTorch fusion model to one bundle.", _VERBS), argv)
+    return guarded(
+        parser_of("edgefuse-export", "From a PyTorch fusion model to one bundle.", _VERBS), argv, extra="export"
+    )
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
