@@ -200,6 +200,19 @@ def test_a_truncated_bundle_is_one_line_and_status_2(tiny: Path, size: int) -> N
         assert "tiny.efb: is not a whole edgefuse bundle" in done.stderr
 
 
+def test_a_topic_that_the_source_does_not_offer_is_told(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("streams: {camera: {topic: image_9}}")
+    done = edgefuse("run", "--source", "site:duration_s=1", "--config", tmp_path / "c.yaml")
+    assert done.returncode == 0
+    assert "stream 'camera': the source has no topic 'image_9'; it offers camera, depth, lidar, gps" in done.stderr
+
+
+def test_a_source_that_feeds_no_stream_is_refused(tiny: Path) -> None:
+    done = edgefuse("run", "--bundle", tiny, "--source", "site:duration_s=1")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "configuration: the source offers camera, depth, lidar, gps; the streams want a, b, c" in done.stderr
+
+
 def test_a_wrong_key_of_a_configuration_is_named_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("streams: {camera: {max_age: 5}}")
     done = edgefuse("run", "--source", "site:", "--config", tmp_path / "c.yaml")

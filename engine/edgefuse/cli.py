@@ -125,7 +125,7 @@ def _run(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         rate_hz=arguments.rate,
         realtime=arguments.realtime,
-        config_place=str(arguments.config),
+        config_place=str(arguments.config or "configuration"),
     )
     print(describe(summary))
     return finish(arguments, {**summary.as_json(), **lost})

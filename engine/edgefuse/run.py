@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.engine import Engine
+from edgefuse.errors import ConfigError
 from edgefuse.replay import Tick, injected, replay, same_world
 from edgefuse.sinks.jsonl import JsonlSink
 from edgefuse.sources import Source, open_source
@@ -30,6 +31,8 @@ def run(
 ) -> tuple[Summary, dict[str, Any]]:
     """Every tick of the source at `uri`; gives the summary, and what was skipped and became of every sample."""
     source = injected(engine, open_source(uri), config_place)
+    for line in _unfed(engine, source, config_place):
+        tell(line)
     if same_world(engine, source) is False:
         ours, theirs = engine.bundle.manifest.domain, source.domain
         tell(f"note: the model was trained on {ours!r}, this is {theirs!r}: its outputs mean nothing here")
@@ -70,6 +73,16 @@ def losses(engine: Engine, source: Source) -> dict[str, Any]:
     """What the source skipped and what became of every sample, JSON-ready."""
     problems = [{"place": problem.place, "what": problem.what} for problem in source.problems]
     return {"skipped": len(problems), "problems": problems, "samples": engine.accounts()}
+
+
+def _unfed(engine: Engine, source: Source, config_place: str) -> list[str]:
+    """Streams whose topic the source does not offer, told; a ConfigError when that is all of them."""
+    offered = ", ".join(source.topics)
+    lost = [plan for plan in engine.plan.streams if source.topics and plan.topic not in source.topics]
+    if len(lost) == len(engine.plan.streams):
+        what = f"the source offers {offered}; the streams want {', '.join(plan.topic for plan in lost)}"
+        raise ConfigError(what, place=config_place)
+    return [f"note: stream {p.name!r}: the source has no topic {p.topic!r}; it offers {offered}" for p in lost]
 
 
 def _problem_lines(source: Source) -> list[str]:
