@@ -193,6 +193,9 @@ def put(value: Any, *keys: Any) -> Callable[[dict[str, Any]], None]:
         (put([], "streams"), r"streams: .*at least 1"),
         (drop("head"), r"head: Field required"),
         (put("../x", "graph"), r"graph: "),
+        (put([60_000, 60_000], "streams", 0, "tensor_shape"), r"tensor_shape \[60000, 60000\] holds more than"),
+        (put([{"samples": {}, "outputs": {}}], "golden"), r"golden: outputs \[\], not \['way'\]"),
+        (put([{"samples": {}, "outputs": {"x": "y"}}], "golden"), r"golden: outputs \['x'\], not \['way'\]"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_path(

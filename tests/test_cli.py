@@ -252,7 +252,9 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     ],
 )
 def test_a_missing_extra_is_named_with_what_to_install(tmp_path: Path, module: str, code: str, advice: str) -> None:
-    (tmp_path / "r.jsonl").write_text('{"t_ns": 0, "mode": "full", "streams": {}, "labels": {}}\n')
+    (tmp_path / "r.jsonl").write_text(
+        '{"t_ns": 0, "mode": "full", "streams": {}, "labels": {}, "bundle": {"name": "x"}}\n'
+    )
     script = f"import sys; sys.modules[{module!r}] = None; {code}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2

@@ -50,6 +50,23 @@ def test_a_line_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
         read_results(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("t_ns", "now", r"t_ns: .*integer"), ("streams", {"a": 5}, r"streams\.a"), ("bundle", 1, r"bundle")],
+)
+def test_a_field_that_no_run_writes_is_named(tmp_path: Path, field: str, value: object, words: str) -> None:
+    (tmp_path / "r.jsonl").write_text(json.dumps({**line(0), field: value}) + "\n")
+    with pytest.raises(SourceError, match=r"r\.jsonl:1: is not a result line of edgefuse run: " + words):
+        read_results(tmp_path / "r.jsonl")
+
+
+def test_lines_of_two_models_are_not_one_run(tmp_path: Path) -> None:
+    other = {**line(100), "streams": {"b": {"state": "fresh", "reason": None}}}
+    (tmp_path / "r.jsonl").write_text(json.dumps(line(0)) + "\n" + json.dumps(other) + "\n")
+    with pytest.raises(SourceError, match=r"r\.jsonl:2: names other streams or outputs than line 1"):
+        read_results(tmp_path / "r.jsonl")
+
+
 def test_an_empty_or_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(SourceError, match=r"empty\.jsonl: holds no results"):

@@ -6,30 +6,25 @@ Usage: edgefuse demo --out demo.jsonl; python tools/demo_picture.py demo.jsonl d
 from __future__ import annotations
 
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib import pyplot
 
-from edgefuse.config import parse_config
-from edgefuse.faults import Fault, FaultySource
+from edgefuse.demo import staged
 from edgefuse.report import draw_answers, draw_lanes, read_results
-from edgefuse.sources import open_source
 from edgefuse.types import NS_PER_S, Array
 
 SEEN_AT_S = (2.0, 7.5, 12.0, 17.0, 21.0, 27.0)  # moments whose camera picture is shown
-SITE = "site:seed=7&duration_s=30"  # what `edgefuse demo` plays when nothing is asked for
+SEED, SECONDS = 7, 30.0  # what `edgefuse demo` plays when nothing is asked for
 
 
 def pictures() -> list[Array]:
     """The newest camera picture at each moment, uint8 [H, W, 3], as the engine got it."""
-    config = parse_config(resources.files("edgefuse").joinpath("data/demo.yaml").read_bytes(), "demo.yaml")
-    faults = [Fault(**fault.model_dump()) for fault in config.faults]
     frames: dict[float, Array] = {}
     first_ns: int | None = None
-    for sample in FaultySource(open_source(SITE), faults, config.seed).samples():
+    for sample in staged(SEED, SECONDS)[1].samples():
         first_ns = sample.arrived_ns if first_ns is None else first_ns
         since_s = (sample.arrived_ns - first_ns) / NS_PER_S
         if sample.stream == "camera":

@@ -72,7 +72,7 @@ def _moment(bundle: Bundle) -> dict[str, Array]:
 
 
 def _contenders(engine: Engine, samples: dict[str, Array]) -> dict[str, Contender]:
-    graph = Session(engine.bundle[engine.bundle.manifest.graph], engine.bundle.place("model.onnx"))
+    graph = Session(engine.bundle[engine.bundle.manifest.graph], engine.bundle.place(engine.bundle.manifest.graph))
     feeds = {p.name: np.zeros((1, *p.tensor_shape), dtype=p.tensor_dtype) for p in engine.plan.streams}
     feeds["present"] = np.array([[name in samples for name in engine.plan.names]])
     plans = [plan for plan in engine.plan.streams if plan.name in samples]
@@ -86,12 +86,11 @@ def _contenders(engine: Engine, samples: dict[str, Array]) -> dict[str, Contende
         return {name: value[0] for name, value in graph.compute(feeds).items()}
 
     outputs = {o.name: np.zeros((1, len(o.prior)), dtype=np.float32) for o in engine.bundle.manifest.head.outputs}
-    bound = Session(engine.bundle[engine.bundle.manifest.graph], engine.bundle.place("model.onnx"))
-    bound.bind(feeds, outputs)
+    graph.bind(feeds, outputs)
 
     def one_graph_bound() -> dict[str, Array]:
         prepare()
-        bound.run()
+        graph.run()
         return {name: value[0] for name, value in outputs.items()}
 
     def answer() -> dict[str, Array]:

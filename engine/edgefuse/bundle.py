@@ -64,15 +64,25 @@ def parse(data: bytes, place: str) -> Bundle:
 
 def write(path: str | os.PathLike[str], fields: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle of `fields` (the manifest without `files`) and `files`; the target appears whole or not at all."""
+    data = assemble(fields, files)
+    bundle = parse(data, os.fspath(path))
+    save(path, data)
+    return bundle
+
+
+def assemble(fields: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """The bytes of a bundle, its manifest completed with size and hash of every file; nothing is checked yet."""
     listing = {n: {"size_bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in sorted(files.items())}
     document = json.dumps({**fields, "files": listing}, indent=1, allow_nan=False).encode()
-    data = _pack({MANIFEST: document, **files})
-    bundle = parse(data, os.fspath(path))
+    return _pack({MANIFEST: document, **files})
+
+
+def save(path: str | os.PathLike[str], data: bytes) -> None:
+    """Store the bytes of a bundle, whole or not at all; a BundleError names the place."""
     try:
         write_whole(path, data)
     except OSError as error:
-        raise BundleError(f"cannot be written: {error.strerror or error}", place=bundle.path) from error
-    return bundle
+        raise BundleError(f"cannot be written: {error.strerror or error}", place=os.fspath(path)) from error
 
 
 def strict_json(data: bytes, place: str) -> Any:

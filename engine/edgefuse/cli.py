@@ -66,7 +66,7 @@ def finish(arguments: argparse.Namespace, document: dict[str, Any], status: int 
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_natural, default=7, help="which simulated site (default 7)")
-    parser.add_argument("--seconds", type=_positive, default=30.0, help="how long (default 30)")
+    parser.add_argument("--seconds", type=positive, default=30.0, help="how long (default 30)")
     parser.add_argument("--out", type=Path, help="also write the results as JSON lines")
     parser.add_argument(
         "--realtime", action="store_true", help="at the speed of the clock instead of as fast as it goes"
@@ -78,7 +78,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, help="site:[seed=N&duration_s=S] or kitti:DIR")
     parser.add_argument("--config", type=Path, help="YAML configuration")
     parser.add_argument("--out", type=Path, help="write the results as JSON lines")
-    parser.add_argument("--rate", type=_positive, help="answers per second (default: tick_hz of the configuration)")
+    parser.add_argument("--rate", type=positive, help="answers per second (default: tick_hz of the configuration)")
     parser.add_argument(
         "--realtime", action="store_true", help="at the speed of the clock instead of as fast as it goes"
     )
@@ -190,7 +190,8 @@ def _engine(bundle: str | None, config: Path | None) -> Any:
     return load(bundle or shipped_bundle(), config)
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """A number above 0 and below a million, for argparse."""
     value = float(text)
     if not 0.0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")

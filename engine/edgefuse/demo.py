@@ -14,7 +14,7 @@ from edgefuse.doctor import shipped_bundle
 from edgefuse.engine import Engine, load
 from edgefuse.replay import Tick, injected
 from edgefuse.run import drive, losses
-from edgefuse.sources import open_source
+from edgefuse.sources import Source, open_source
 from edgefuse.summary import Span, describe
 from edgefuse.types import NS_PER_S, State
 
@@ -34,15 +34,20 @@ def demo(
     tell: Callable[[str], None], *, seed: int, seconds: float, out: Path | None, realtime: bool, colour: bool
 ) -> dict[str, Any]:
     """Run it, tell it line by line and give the summary, JSON-ready."""
-    text = resources.files("edgefuse").joinpath(CONFIG).read_bytes()
-    engine = load(shipped_bundle(), parse_config(text, CONFIG))
-    source = injected(engine, open_source(f"site:seed={seed}&duration_s={seconds}"), CONFIG)
+    engine, source = staged(seed, seconds)
     teller = _Teller(tell, engine, colour)
     start = time.monotonic()
     summary = drive(engine, source, out, engine.plan.config.tick_hz, realtime, teller.watch)
     took_s = time.monotonic() - start
     tell(f"\n{describe(summary)}\n{seconds:.0f} s of the site, simulated and answered in {took_s:.1f} s")
     return {**summary.as_json(), **losses(engine, source)}
+
+
+def staged(seed: int, seconds: float) -> tuple[Engine, Source]:
+    """The shipped engine, and the site with the demo's faults in it."""
+    text = resources.files("edgefuse").joinpath(CONFIG).read_bytes()
+    engine = load(shipped_bundle(), parse_config(text, CONFIG))
+    return engine, injected(engine, open_source(f"site:seed={seed}&duration_s={seconds}"), CONFIG)
 
 
 class _Teller:

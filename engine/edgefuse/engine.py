@@ -18,7 +18,7 @@ from edgefuse.fallback import Substitutes, descend, mode_of, select
 from edgefuse.fuse import Fusion
 from edgefuse.head import Head
 from edgefuse.health import StreamHealth, close_derived, inspect, judge_all
-from edgefuse.plan import Plan, make_plan
+from edgefuse.plan import Plan, StreamPlan, make_plan
 from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import Stream, copied
@@ -60,8 +60,7 @@ class Engine:
         Never raises for anything a sensor may send. With copy=False the payload must not be written to afterwards.
         UsageError: the bundle has no such stream.
         """
-        if stream not in self._streams:
-            raise UsageError(f"push: no stream {stream!r} in the bundle; it has {', '.join(self._streams)}")
+        self._expect("push", stream)
         self._streams[stream].push(stamp_ns, copied(payload) if copy else payload)
 
     def step(self, t_ns: int, *, in_domain: bool | None = None) -> Result:
@@ -84,10 +83,9 @@ class Engine:
         UsageError: the bundle has no such stream.
         """
         for stream in samples:
-            if stream not in self._streams:
-                raise UsageError(f"answer: no stream {stream!r} in the bundle; it has {', '.join(self._streams)}")
+            self._expect("answer", stream)
         watch = Stopwatch()
-        judged = [self._judge_now(index, samples, t_ns) for index in range(len(self._encoders))]
+        judged = [_judge_now(plan, samples, t_ns) for plan in self.plan.streams]
         judged = close_derived(judged, self.plan.streams)
         watch.lap("health")
         return self._answer(t_ns, judged, watch, in_domain)
@@ -97,6 +95,10 @@ class Engine:
         for stream, health in zip(self._streams.values(), self._healths, strict=True):
             stream.account.waiting = stream.waiting() + health.pending
         return {name: stream.account.as_json() for name, stream in self._streams.items()}
+
+    def _expect(self, verb: str, stream: str) -> None:
+        if stream not in self._streams:
+            raise UsageError(f"{verb}: no stream {stream!r} in the bundle; it has {', '.join(self._streams)}")
 
     def _answer(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, in_domain: bool | None) -> Result:
         judged = self._encode(judged, watch)
@@ -135,15 +137,6 @@ class Engine:
         watch.lap("head")
         return self._head.outputs()
 
-    def _judge_now(self, index: int, samples: Mapping[str, Any], t_ns: int) -> Judged:
-        plan = self.plan.streams[index]
-        if plan.name not in samples:
-            return Judged("stale", "no_data", None, None, False)
-        sample = Sample(plan.name, t_ns, samples[plan.name])
-        whole = Judged("ok", None, 0.0, sample, True)
-        reason = inspect(plan, sample.payload)
-        return whole.lost(reason) if reason else whole
-
     def _settle(self) -> None:
         for health, encoder in zip(self._healths, self._encoders, strict=True):
             if health.trusted is not None and encoder.holds(health.trusted):
@@ -170,6 +163,16 @@ class Engine:
             timing_ms=watch.total(),
             bundle=(manifest.name, manifest.bundle_version),
         )
+
+
+def _judge_now(plan: StreamPlan, samples: Mapping[str, Any], t_ns: int) -> Judged:
+    """The verdict on a payload in hand, by itself."""
+    if plan.name not in samples:
+        return Judged("stale", "no_data", None, None, False)
+    sample = Sample(plan.name, t_ns, samples[plan.name])
+    whole = Judged("ok", None, 0.0, sample, True)
+    reason = inspect(plan, sample.payload)
+    return whole.lost(reason) if reason else whole
 
 
 def load(path: str | os.PathLike[str], config: str | os.PathLike[str] | RunConfig | None = None) -> Engine:

@@ -10,9 +10,8 @@ import numpy as np
 from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
 from edgefuse.plan import StreamPlan
+from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED
 from edgefuse.types import F32, U8, Judged, Mode, Rung, State, Trust
-
-ABSENT, PRESENT, SUBSTITUTED = 0, 1, 2
 
 _RUNG_STATE: dict[Rung, State] = {"hold": "held", "mean": "imputed", "token": "imputed", "mask": "absent"}
 _STATE_SELECT: dict[State, int] = {"fresh": PRESENT, "held": PRESENT, "imputed": SUBSTITUTED, "absent": ABSENT}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgefuse.modalities.base import contract_reason
 from edgefuse.plan import StreamPlan
 from edgefuse.types import LEVEL, NS_PER_MS, Account, Array, Arrival, Judged, Reason, Sample
 
@@ -97,8 +96,7 @@ class StreamHealth:
 
 def inspect(plan: StreamPlan, payload: Array) -> Reason | None:
     """What is wrong with one payload by itself: its contract first, then its content."""
-    reason = contract_reason(payload, plan.modality.dtype, plan.raw_shape)
-    return reason or plan.modality.content(payload, plan.checks)
+    return plan.modality.refusal(payload, plan.tensor_shape, plan.checks)
 
 
 def judge_all(

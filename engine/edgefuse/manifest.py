@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from edgefuse.operators import MAX_STREAMS, OPERATORS
+from edgefuse.arguments import MAX_STREAMS
+from edgefuse.operators import OPERATORS
 from edgefuse.schema import Finite, Name, Positive, Strict
 from edgefuse.types import Rung
 
 SCHEMA_VERSION = 1
+MAX_TENSOR_VALUES = 1 << 26  # of one sample: 256 MiB of float32
 # Inputs of the portable graph and parameters of the fusion that a stream of the same name would shadow.
 RESERVED_NAMES = ("gate", "present", "fused")
 FILE_PATTERN = r"^([a-z][a-z0-9_]{0,31}/){0,2}[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -45,6 +48,12 @@ class StreamSpec(Strict):
     def _ages_in_order(self) -> StreamSpec:
         if self.max_age_ms < self.fresh_ms:
             raise ValueError(f"max_age_ms {self.max_age_ms} is below fresh_ms {self.fresh_ms}")
+        return self
+
+    @model_validator(mode="after")
+    def _tensor_fits_memory(self) -> StreamSpec:
+        if math.prod(self.tensor_shape) > MAX_TENSOR_VALUES:
+            raise ValueError(f"tensor_shape {list(self.tensor_shape)} holds more than {MAX_TENSOR_VALUES} values")
         return self
 
 
@@ -150,7 +159,9 @@ class Manifest(Strict):
         outputs = [output.name for output in self.head.outputs]
         same = [f"output {n!r} is declared twice" for n in dict.fromkeys(outputs) if outputs.count(n) > 1]
         foreign = [f"golden: no stream {n!r}" for g in self.golden for n in g.samples if n not in names]
-        return taken + twice + lost + chains + same + foreign
+        other = [f"golden: outputs {sorted(g.outputs)}, not {sorted(outputs)}" for g in self.golden]
+        wrong = [what for what, g in zip(other, self.golden, strict=True) if set(g.outputs) != set(outputs)]
+        return taken + twice + lost + chains + same + foreign + wrong
 
     def _file_problems(self) -> list[str]:
         return [f"{name} is used but not listed under files" for name in self.used_files if name not in self.files]

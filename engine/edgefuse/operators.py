@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from edgefuse.reference import Activation, Reduce
 
-MAX_STREAMS = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Operator:

@@ -28,7 +28,6 @@ class StreamPlan:
     modality: Modality
     params: Any
     checks: CommonChecks
-    raw_shape: tuple[int | None, ...]
     tensor_dtype: str
     tensor_shape: tuple[int, ...]
     encoder: str
@@ -97,7 +96,6 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
         modality=modality,
         params=params,
         checks=_parse(modality.checks, change.checks, ConfigError, f"{theirs}.checks"),
-        raw_shape=modality.shape if modality.shape is not None else spec.tensor_shape,
         tensor_dtype=spec.tensor_dtype,
         tensor_shape=spec.tensor_shape,
         encoder=spec.encoder,

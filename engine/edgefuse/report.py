@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from edgefuse.errors import SinkError, SourceError
 from edgefuse.files import write_whole
+from edgefuse.schema import complaint
 from edgefuse.types import NS_PER_S
 
 STATE_COLOURS = {"fresh": "#2e7d32", "held": "#f9a825", "imputed": "#6a1b9a", "absent": "#c62828"}
@@ -29,6 +31,7 @@ def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         raise SourceError(f"cannot be read: {what}", place=os.fspath(path)) from error
     if not lines:
         raise SourceError("holds no results", place=os.fspath(path))
+    _check_alike(lines, os.fspath(path))
     return lines
 
 
@@ -51,14 +54,41 @@ def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
         pyplot.close(figure)
 
 
+class _Lane(BaseModel):
+    state: str
+    reason: str | None
+
+
+class _Bundle(BaseModel):
+    name: str
+
+
+class _Line(BaseModel):
+    """What a picture needs of a result line; other fields may come and go."""
+
+    model_config = ConfigDict(strict=True)
+
+    t_ns: int
+    mode: str
+    streams: dict[str, _Lane]
+    labels: dict[str, str]
+    bundle: _Bundle
+    in_domain: bool | None = None
+    truth: dict[str, str] = {}
+
+
 def _result(line: str, place: str) -> dict[str, Any]:
     try:
-        document = json.loads(line)
+        return _Line.model_validate_json(line).model_dump()
     except ValueError as error:
-        raise SourceError(f"is not a result line: {error}", place=place) from error
-    if not isinstance(document, dict) or not {"t_ns", "mode", "streams", "labels"} <= document.keys():
-        raise SourceError("is not a result line of edgefuse run", place=place)
-    return document
+        raise SourceError(f"is not a result line of edgefuse run: {complaint(error)}", place=place) from error
+
+
+def _check_alike(results: Sequence[Mapping[str, Any]], place: str) -> None:
+    """Lines of one run name the same streams and outputs."""
+    for number, result in enumerate(results, start=1):
+        if any(result[field].keys() != results[0][field].keys() for field in ("streams", "labels")):
+            raise SourceError("names other streams or outputs than line 1", place=f"{place}:{number}")
 
 
 def _figure(pyplot: Any, results: Sequence[Mapping[str, Any]]) -> Any:

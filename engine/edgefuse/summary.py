@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from edgefuse.types import NS_PER_S, Result
 
@@ -20,13 +20,7 @@ class Span:
     faults: tuple[str, ...]
 
     def as_json(self) -> dict[str, object]:
-        return {
-            "from_s": self.from_s,
-            "to_s": self.to_s,
-            "mode": self.mode,
-            "used": list(self.used),
-            "faults": list(self.faults),
-        }
+        return asdict(self)
 
 
 @dataclass(slots=True)

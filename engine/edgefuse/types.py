@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -153,7 +153,7 @@ class Expected:
     n: int
 
     def as_json(self) -> dict[str, object]:
-        return {"metric": self.metric, "value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +211,4 @@ class Account:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def as_json(self) -> dict[str, object]:
-        return {
-            "received": self.received,
-            "used": self.used,
-            "skipped": self.skipped,
-            "waiting": self.waiting,
-            "dropped": dict(sorted(self.dropped.items())),
-        }
+        return {**asdict(self), "dropped": dict(sorted(self.dropped.items()))}

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgefuse.cli import Row, finish, guarded, parser_of
+from edgefuse.cli import Row, finish, guarded, parser_of, positive
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -31,7 +31,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-samples", type=_count, help="moments of other sites to measure on")
     parser.add_argument("--epochs", type=_count, help="passes over the moments")
     parser.add_argument("--seed", type=int, help="of weights, order, masks and noise")
-    parser.add_argument("--minutes", type=float, help="after which no further epoch begins, data included")
+    parser.add_argument("--minutes", type=positive, help="after which no further epoch begins, data included")
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:

@@ -21,15 +21,22 @@ Ask = Callable[[Mapping[str, Array], Mask], dict[str, Array]]
 
 
 def effect_stage(
-    report: StageReport, bundle: Bundle, specs: Sequence[StreamSpec], samples: Sequence[Sample], masks: Sequence[Mask]
+    report: StageReport,
+    bundle: Bundle,
+    specs: Sequence[StreamSpec],
+    samples: Sequence[Sample],
+    tensors: Mapping[str, Array],
+    masks: Sequence[Mask],
 ) -> None:
-    """Perturb each raw payload, and toggle each presence bit, over all samples; `masks` are the legal ones."""
+    """Perturb each raw payload, and toggle each presence bit, over all samples; `masks` are the legal ones.
+
+    tensors: the samples, preprocessed, stream -> [S, ...].
+    """
     session = Session(bundle[bundle.manifest.graph], bundle.manifest.graph)
 
-    def ask(tensors: Mapping[str, Array], mask: Mask) -> dict[str, Array]:
-        return session.compute({**tensors, "present": mask_array(mask, len(samples))})
+    def ask(inputs: Mapping[str, Array], mask: Mask) -> dict[str, Array]:
+        return session.compute({**inputs, "present": mask_array(mask, len(samples))})
 
-    tensors = {spec.name: np.stack([tensor_of(spec, sample[spec.name]) for sample in samples]) for spec in specs}
     for i, spec in enumerate(specs):
         using = [mask for mask in masks if mask[i]][:MASKS]
         before = ask(tensors, using[0])

@@ -31,7 +31,7 @@ def examine(bundle: Bundle, model: FusionModel, samples: Sequence[Sample], tenso
         _stage("interface", None, lambda report: _interface(report, bundle)),
         _stage("graph", TOLERANCE, lambda report: _graph(report, bundle, tensors, truth)),
         _stage("engine", TOLERANCE, lambda report: _engine(report, bundle, samples, truth)),
-        _stage("effect", None, lambda report: effect_stage(report, bundle, model.specs, samples, masks)),
+        _stage("effect", None, lambda report: effect_stage(report, bundle, model.specs, samples, tensors, masks)),
     )
     return GateReport(stages, sum(len(content) for content in bundle.files.values()), bundle.sha256)
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgefuse.arguments import MAX_STREAMS
 from edgefuse.manifest import RESERVED_NAMES, OutputSpec, StreamSpec
 from edgefuse.modalities import KINDS
-from edgefuse.operators import MAX_STREAMS
 from edgefuse.schema import complaint, validate
 from edgefuse_export.errors import ExportError
 from edgefuse_export.fusion import Absent, Fusion

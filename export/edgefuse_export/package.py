@@ -6,11 +6,9 @@ import io
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,12 +65,12 @@ def export_recipe(path: str | os.PathLike[str], recipe: Recipe) -> GateReport:
     tensors = tensors_of(recipe.model.specs, recipe.samples)
     check_model(recipe.model, tensors)
     fields, files = contents(recipe, tensors, to_onnx(recipe.model))
-    with tempfile.TemporaryDirectory(prefix="edgefuse-") as folder:
-        candidate = bundles.write(Path(folder) / "candidate.efb", fields, files)
+    data = bundles.assemble(fields, files)
+    candidate = bundles.parse(data, os.fspath(path))
     report = examine(candidate, recipe.model, recipe.samples, tensors)
     if not report.passed:
         raise ExportError(*report.failures, report=report)
-    bundles.write(path, fields, files)
+    bundles.save(path, data)
     return report
 
 

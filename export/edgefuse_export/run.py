@@ -77,8 +77,10 @@ def recipe_of_factory(name: str) -> Recipe:
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as a plain string, the way Python itself puts it there
     try:
         recipe = getattr(importlib.import_module(module_name), function)()
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ExportError) as error:
         raise ExportError(f"--factory {name}: {error}") from error
+    except Exception as error:  # a user's function raises what it likes
+        raise ExportError(f"--factory {name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, Recipe):
         raise ExportError(f"--factory {name}: returns {type(recipe).__name__}, not an edgefuse_export.Recipe")
     return recipe

@@ -8,7 +8,6 @@ import numpy as np
 
 from edgefuse.manifest import StreamSpec
 from edgefuse.modalities import KINDS
-from edgefuse.modalities.base import contract_reason
 from edgefuse.schema import validate
 from edgefuse.types import Array
 from edgefuse_export.errors import ExportError
@@ -31,9 +30,7 @@ def tensors_of(specs: Sequence[StreamSpec], samples: Sequence[Sample]) -> dict[s
 def tensor_of(spec: StreamSpec, payload: Array) -> Array:
     """One raw payload as the encoder sees it, of the spec's tensor dtype and shape."""
     kind = KINDS[spec.kind]
-    out: Array = np.zeros(spec.tensor_shape, spec.tensor_dtype)
-    kind.preprocess(payload, validate(kind.params, spec.preprocess), out)
-    return out
+    return kind.tensor_from(payload, validate(kind.params, spec.preprocess))
 
 
 def _problems(specs: Sequence[StreamSpec], index: int, sample: Sample) -> Iterator[str]:
@@ -42,8 +39,7 @@ def _problems(specs: Sequence[StreamSpec], index: int, sample: Sample) -> Iterat
         if spec.name not in sample:
             yield f"samples.{index}: no payload of stream {spec.name!r}"
             continue
-        kind, payload = KINDS[spec.kind], sample[spec.name]
-        shape = spec.tensor_shape if kind.shape is None else kind.shape
-        reason = contract_reason(payload, kind.dtype, shape) or kind.content(payload, kind.checks())
+        kind = KINDS[spec.kind]
+        reason = kind.refusal(sample[spec.name], spec.tensor_shape, kind.checks())
         if reason is not None:
             yield f"samples.{index}.{spec.name}: the device refuses it: {reason}; the contract is {kind.payload}"

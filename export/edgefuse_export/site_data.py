@@ -79,11 +79,7 @@ def moment(seed: int) -> tuple[dict[str, Array], int]:
 def tensor_of(stream: str, payload: Array) -> Array:
     """A raw payload of the site through the device's preprocessing."""
     kind = KINDS[stream]
-    params = validate(kind.params, PREPROCESS[stream])
-    dtype, shape = kind.tensor(params)
-    out: Array = np.zeros(shape, dtype)
-    kind.preprocess(payload, params, out)
-    return out
+    return kind.tensor_from(payload, validate(kind.params, PREPROCESS[stream]))
 
 
 def _generate(folder: Path, seeds: range, workers: int, progress: Callable[[Iterator[Any]], Iterator[Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,6 +48,18 @@ class Modality:
     tensor: Callable[[Any], tuple[str, tuple[int, ...]]]
     preprocess: Callable[[Array, Any, Array], None]
     content: Callable[[Array, Any], Reason | None]
+
+    def refusal(self, payload: object, tensor_shape: tuple[int, ...], checks: CommonChecks) -> Reason | None:
+        """What is wrong with one payload by itself: its contract first, then its content; None for a good one."""
+        shape = tensor_shape if self.shape is None else self.shape
+        return contract_reason(payload, self.dtype, shape) or self.content(cast(Array, payload), checks)
+
+    def tensor_from(self, payload: Array, params: Strict) -> Array:
+        """A good payload as the encoder sees it: a new array of the tensor's dtype and shape."""
+        dtype, shape = self.tensor(params)
+        out: Array = np.zeros(shape, dtype)
+        self.preprocess(payload, params, out)
+        return out
 
 
 def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> Reason | None:
