@@ -1,67 +1,19 @@
 // The Python face of the kernels: checks what could read or write out of bounds, releases the GIL, calls the table.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-
-#include <algorithm>
 #include <cmath>
 
+#include "checks.hpp"
 #include "dispatch.hpp"
 
-namespace py = pybind11;
-
 namespace edgefuse {
+
+void bind_maps(py::module_& m);  // in bindings_maps.cpp
+
 namespace {
 
-template <class T>
-using Array = py::array_t<T, py::array::c_style>;
-
-// Only here to stay within bounds: edgefuse.kernels explains a refusal with the names and shapes.
-void require(bool good, const char* what) {
-  if (!good) throw py::value_error(what);
-}
-
-// Refuses an array that is not aligned or not of this shape; -1 stands for any length.
-void want(const char* name, const py::array& a, std::initializer_list<py::ssize_t> shape) {
-  bool same = a.ndim() == static_cast<py::ssize_t>(shape.size());
-  py::ssize_t axis = 0;
-  for (py::ssize_t length : shape) {
-    same = same && (length < 0 || length == a.shape(axis));
-    ++axis;
-  }
-  if (!same) throw py::value_error(std::string(name) + " has the wrong shape");
-  if (!(a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
-    throw py::value_error(std::string(name) + " is unaligned");
-}
-
-void want_output(const py::array& out, std::initializer_list<const py::array*> others) {
-  require(out.writeable(), "an output is read-only");
-  const auto begin = reinterpret_cast<uintptr_t>(out.data()), end = begin + static_cast<uintptr_t>(out.nbytes());
-  for (const py::array* other : others) {
-    const auto start = reinterpret_cast<uintptr_t>(other->data());
-    const bool apart = end <= start || start + static_cast<uintptr_t>(other->nbytes()) <= begin;
-    require(apart || other->size() == 0, "an output overlaps an argument");
-  }
-}
-
-void want_streams(int64_t streams, int64_t width) {
-  require(streams >= 1 && streams <= kMaxStreams, "there must be 1 to 16 streams");
-  require(width >= 1, "the width must be at least 1");
-}
-
-// The small arrays, copied before they are checked: another thread may write to the caller's while the kernel runs.
-struct Layout {
-  int64_t dims[kMaxStreams], offsets[kMaxStreams], weight_offsets[kMaxStreams];
-  uint8_t select[kMaxStreams];
-};
-
-void copy_select(const Array<uint8_t>& from, uint8_t* to) {
-  std::copy_n(from.data(), from.size(), to);
-  require(std::all_of(to, to + from.size(), [](uint8_t s) { return s <= kSubstituted; }), "select must be 0, 1 or 2");
-}
-
-// [offset, offset + rows * width) must lie in an array of `size`; written so that no sum or product overflows.
-bool inside(int64_t offset, int64_t rows, int64_t width, int64_t size) {
-  return offset >= 0 && offset <= size && rows <= (size - offset) / width;
+// Whether an array holds IEEE halfs as the kernels read them.
+bool is_half(const py::array& a) {
+  constexpr int numpy_half = 23;
+  return a.dtype().num() == numpy_half && a.dtype().byteorder() == '=' && (a.flags() & py::array::c_style);
 }
 
 void check_layout(const Layout& l, int64_t streams, int64_t width, int64_t x_size, int64_t weights_size) {
@@ -73,10 +25,12 @@ void check_layout(const Layout& l, int64_t streams, int64_t width, int64_t x_siz
 }
 
 void fuse_project(const Array<float>& x, const Array<int64_t>& dims, const Array<int64_t>& offsets,
-                  const Array<float>& weights, const Array<int64_t>& weight_offsets, const Array<float>& substitutes,
+                  const py::array& weights, const Array<int64_t>& weight_offsets, const Array<float>& substitutes,
                   const Array<uint8_t>& select, int activation, int reduce, bool concat, Array<float>& out) {
   want("x", x, {-1});
   want("weights", weights, {-1});
+  const bool half = is_half(weights);
+  require(half || py::isinstance<Array<float>>(weights), "weights must be float32 or float16, in C order");
   want("substitutes", substitutes, {-1, -1});
   const py::ssize_t n = substitutes.shape(0), width = substitutes.shape(1);
   want_streams(n, width);
@@ -84,9 +38,7 @@ void fuse_project(const Array<float>& x, const Array<int64_t>& dims, const Array
   want("offsets", offsets, {n});
   want("weight_offsets", weight_offsets, {n});
   want("select", select, {n});
-  require(activation >= 0 && activation <= 1, "activation must be 0 or 1");
-  require(reduce >= 0 && reduce <= 4, "reduce must be 0 to 4");
-  require(concat || reduce != 0, "reduce is none and concat is off: nothing to compute");
+  want_join(activation, reduce, concat);
   want("out", out, {(concat ? n * width : 0) + (reduce ? width : 0)});
   want_output(out, {&x, &dims, &offsets, &weights, &weight_offsets, &substitutes, &select});
   Layout l;
@@ -95,31 +47,46 @@ void fuse_project(const Array<float>& x, const Array<int64_t>& dims, const Array
   std::copy_n(weight_offsets.data(), n, l.weight_offsets);
   copy_select(select, l.select);
   check_layout(l, n, width, x.size(), weights.size());
-  const Project p{x.data(),          l.dims, l.offsets, weights.data(),         l.weight_offsets, substitutes.data(),
-                  l.select,          n,      width,     Activation(activation), Reduce(reduce),   concat,
-                  out.mutable_data()};
+  const Project p{x.data(),
+                  l.dims,
+                  l.offsets,
+                  half ? nullptr : static_cast<const float*>(weights.data()),
+                  l.weight_offsets,
+                  substitutes.data(),
+                  l.select,
+                  n,
+                  width,
+                  Activation(activation),
+                  Reduce(reduce),
+                  concat,
+                  out.mutable_data(),
+                  half ? static_cast<const uint16_t*>(weights.data()) : nullptr};
   py::gil_scoped_release unlocked;
   active().load()->fuse_project(p);
 }
 
-void fuse_gate(const Array<float>& h, const Array<uint8_t>& select, const Array<float>& gate_weight,
-               const Array<float>& gate_bias, Array<float>& out, Array<float>& alpha) {
-  want("h", h, {-1, -1});
-  const py::ssize_t n = h.shape(0), width = h.shape(1);
-  want_streams(n, width);
+void fuse_join(int kind, const Array<float>& u, const Array<uint8_t>& select, const Array<float>& theta, int64_t dim,
+               int64_t rank, Array<float>& out) {
+  constexpr int64_t limit = int64_t{1} << 16;
+  require(kind >= 1 && kind <= int(JoinKind::kCosine), "kind must be a join");
+  require(dim >= 1 && dim <= limit && rank >= 1 && rank <= limit, "dim and rank must be 1 to 65536");
+  want("u", u, {-1, -1});
+  const py::ssize_t n = u.shape(0);
+  want_streams(n, u.shape(1));
+  require(n == 2 || (kind != int(JoinKind::kGmu) && kind != int(JoinKind::kPair)), "this join is of two streams");
+  const JoinSizes sizes = join_sizes(JoinKind(kind), n, dim, rank);
+  want("u", u, {n, sizes.columns});
   want("select", select, {n});
-  want("gate_weight", gate_weight, {n, width});
-  want("gate_bias", gate_bias, {n});
-  want("out", out, {width});
-  want("alpha", alpha, {n});
-  want_output(out, {&h, &select, &gate_weight, &gate_bias, &alpha});
-  want_output(alpha, {&h, &select, &gate_weight, &gate_bias});
+  want("theta", theta, {sizes.theta});
+  want("out", out, {sizes.out});
+  want_output(out, {&u, &select, &theta});
   Layout l;
   copy_select(select, l.select);
-  const Gate g{h.data(), l.select, gate_weight.data(), gate_bias.data(),
-               n,        width,    out.mutable_data(), alpha.mutable_data()};
+  std::vector<float> scratch(static_cast<size_t>(dim));
+  const Join j{JoinKind(kind), u.data(),           l.select,  theta.data(),  n, sizes.columns, dim,
+               rank,           out.mutable_data(), sizes.out, scratch.data()};
   py::gil_scoped_release unlocked;
-  active().load()->fuse_gate(g);
+  active().load()->fuse_join(j);
 }
 
 int64_t lidar_grid(const Array<float>& points, double x_min_m, double y_min_m, double cell_m,
@@ -161,10 +128,11 @@ PYBIND11_MODULE(_kernels, m) {
   m.def("fuse_project", &fuse_project, arg("x").noconvert(), arg("dims").noconvert(), arg("offsets").noconvert(),
         arg("weights").noconvert(), arg("weight_offsets").noconvert(), arg("substitutes").noconvert(),
         arg("select").noconvert(), arg("activation"), arg("reduce"), arg("concat"), arg("out").noconvert());
-  m.def("fuse_gate", &fuse_gate, arg("h").noconvert(), arg("select").noconvert(), arg("gate_weight").noconvert(),
-        arg("gate_bias").noconvert(), arg("out").noconvert(), arg("alpha").noconvert());
+  m.def("fuse_join", &fuse_join, arg("kind"), arg("u").noconvert(), arg("select").noconvert(), arg("theta").noconvert(),
+        arg("dim"), arg("rank"), arg("out").noconvert());
   m.def("lidar_grid", &lidar_grid, arg("points").noconvert(), arg("x_min_m"), arg("y_min_m"), arg("cell_m"),
         arg("z_edges_m").noconvert(), arg("count_cap"), arg("out").noconvert());
+  bind_maps(m);
   m.def("isa", [] { return active().load()->isa; }, "The instruction set in use.");
   m.def("isas", &isas, "The instruction sets that this machine can run, widest last.");
   m.def("set_isa", [](const std::string& name) { active() = find_isa(name); }, "Use this one from now on.");

@@ -7,6 +7,10 @@
 #include <string>
 #include <vector>
 
+#if defined(EDGEFUSE_X86)
+#include <cpuid.h>
+#endif
+
 #include "kernels.hpp"
 
 namespace edgefuse {
@@ -23,12 +27,20 @@ extern const Kernels kernels;
 }
 #endif
 
+#if defined(EDGEFUSE_X86)
+// The conversions of halfs; asked of the processor itself, as older compilers do not know the name.
+inline bool has_f16c() {
+  unsigned a, b, c = 0, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 // The tables that this processor can run, the narrowest first.
 inline std::vector<const Kernels*> available() {
   std::vector<const Kernels*> tables{&baseline::kernels};
 #if defined(EDGEFUSE_X86)
   __builtin_cpu_init();
-  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
   if (has_avx2) tables.push_back(&avx2::kernels);

@@ -1,7 +1,9 @@
 // Fills the kernel table of one instruction set; CMake compiles this file once for each, naming it by EDGEFUSE_ISA.
-#include "gate.hpp"
 #include "grid.hpp"
+#include "join.hpp"
+#include "maps.hpp"
 #include "project.hpp"
+#include "subset.hpp"
 
 #define EDGEFUSE_QUOTE_(name) #name
 #define EDGEFUSE_QUOTE(name) EDGEFUSE_QUOTE_(name)
@@ -9,6 +11,6 @@
 namespace edgefuse::EDGEFUSE_ISA {
 
 extern const Kernels kernels;
-const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA), fuse_project, fuse_gate, lidar_grid};
+const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA), fuse_project, fuse_join, fuse_maps, subset_head, lidar_grid};
 
 }  // namespace edgefuse::EDGEFUSE_ISA

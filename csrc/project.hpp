@@ -1,35 +1,22 @@
-// fuse_project for one instruction set: a tile of the output stays in cache while the weights stream past once.
+// fuse_project for one instruction set: a tile of the output stays at hand while the weights stream past once.
 //
+// The weights are read once, row by row, and nothing else is large: reading them is the whole cost, so halfs take half.
 // No std:: templates here: a weak symbol compiled for a wide instruction set could be linked into the narrow one.
 #pragma once
 
+#include "fold.hpp"
 #include "kernels.hpp"
+#include "lanes.hpp"
 
 namespace edgefuse::EDGEFUSE_ISA {
 
-// A tile's accumulators are 1 KiB: they live in L1, and a row of weights is read in runs long enough to prefetch.
-constexpr int64_t kTile = 256;
+// A tile of an output row, 8 KiB, which stays in L1. Narrower tiles would read the rows of wide weights in pieces, each
+// in a page of its own: at D = 1024 that costs two fifths more.
+constexpr int64_t kTile = 2048;
 
-// acc[j] += sum_k x[k] w[k, j], eight rows at a time, so that an accumulator is loaded once for eight products.
-inline void multiply(const float* x, int64_t rows, const float* w, int64_t stride, int64_t width,
-                     float* __restrict acc) {
-  int64_t k = 0;
-  for (; k + 8 <= rows; k += 8) {
-    const float* w0 = w + k * stride;
-    const float *w1 = w0 + stride, *w2 = w1 + stride, *w3 = w2 + stride, *w4 = w3 + stride;
-    const float *w5 = w4 + stride, *w6 = w5 + stride, *w7 = w6 + stride;
-    const float x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
-    const float x4 = x[k + 4], x5 = x[k + 5], x6 = x[k + 6], x7 = x[k + 7];
-    for (int64_t j = 0; j < width; ++j) {
-      const float low = x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j];
-      const float high = x4 * w4[j] + x5 * w5[j] + x6 * w6[j] + x7 * w7[j];
-      acc[j] += low + high;
-    }
-  }
-  for (; k < rows; ++k) {
-    for (int64_t j = 0; j < width; ++j) acc[j] += x[k] * w[k * stride + j];
-  }
-}
+// Rows of weights that are taken strip by strip: the strip's columns of these rows are read, then the next strip's, so
+// that memory is read in long runs while the sums go to L1 and back only once in so many rows.
+constexpr int64_t kGroup = 16;
 
 inline void copy(const float* from, int64_t width, float* __restrict to) {
   for (int64_t j = 0; j < width; ++j) to[j] = from[j];
@@ -39,42 +26,71 @@ inline void fill(float value, int64_t width, float* __restrict to) {
   for (int64_t j = 0; j < width; ++j) to[j] = value;
 }
 
-// Columns [begin, begin + width) of u_i, for a stream that is present or substituted.
-inline void embed(const Project& p, int64_t i, int64_t begin, int64_t width, float* __restrict u) {
-  if (p.select[i] == kSubstituted) return copy(p.substitutes + i * p.width + begin, width, u);
-  const float* w = p.weights + p.weight_offsets[i];
-  copy(w + p.dims[i] * p.width + begin, width, u);
-  multiply(p.x + p.offsets[i], p.dims[i], w + begin, p.width, width, u);
-  if (p.activation == Activation::kIdentity) return;
-  for (int64_t j = 0; j < width; ++j) u[j] = u[j] < 0.0f ? 0.0f : u[j];  // in this order relu(NaN) is NaN
+// sum[v] += x^T w[:, v], for kCount registers of columns. A narrow strip takes several rows at once, in sums of their
+// own joined in a fixed order, because it would wait for each addition otherwise; every run rounds alike.
+template <class V, int kCount, class W>
+inline void multiply(const float* x, int64_t rows, const W* w, int64_t stride, V (&sum)[kCount]) {
+  constexpr int kRows = kCount < 8 ? 8 / kCount : 1;
+  V part[kRows][kCount] = {};
+  for (int v = 0; v < kCount; ++v) part[0][v] = sum[v];
+  int64_t k = 0;
+  for (; k + kRows <= rows; k += kRows) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kCount; ++v) part[r][v] += x[k + r] * load<V>(w + (k + r) * stride + v * kFloats<V>);
+    }
+  }
+  for (; k < rows; ++k) {
+    for (int v = 0; v < kCount; ++v) part[0][v] += x[k] * load<V>(w + k * stride + v * kFloats<V>);
+  }
+  for (int r = 1; r < kRows; ++r) {
+    for (int v = 0; v < kCount; ++v) part[0][v] += part[r][v];
+  }
+  for (int v = 0; v < kCount; ++v) sum[v] = part[0][v];
 }
 
-inline float identity(Reduce reduce) {
-  if (reduce == Reduce::kProduct) return 1.0f;
-  return reduce == Reduce::kMax ? -__builtin_inff() : 0.0f;
+// As many strips of this size as fit into columns [begin, width); gives where they end.
+template <class V, int kCount, class W>
+inline int64_t strips(const float* x, int64_t rows, const W* w, int64_t stride, int64_t begin, int64_t width,
+                      float* u) {
+  for (; begin + kCount * kFloats<V> <= width; begin += kCount * kFloats<V>) {
+    V sum[kCount];
+    for (int v = 0; v < kCount; ++v) sum[v] = load<V>(u + begin + v * kFloats<V>);
+    multiply(x, rows, w + begin, stride, sum);
+    for (int v = 0; v < kCount; ++v) store(sum[v], u + begin + v * kFloats<V>);
+  }
+  return begin;
 }
 
-inline void fold(Reduce reduce, const float* u, int64_t width, float* __restrict z) {
-  if (reduce == Reduce::kProduct) {
-    for (int64_t j = 0; j < width; ++j) z[j] *= u[j];
-  } else if (reduce == Reduce::kMax) {
-    for (int64_t j = 0; j < width; ++j) z[j] = (u[j] > z[j]) | (u[j] != u[j]) ? u[j] : z[j];
-  } else {
-    for (int64_t j = 0; j < width; ++j) z[j] += u[j];
+// u[j] += sum_k x[k] w[k, j], over a tile.
+template <class W>
+inline void multiply_tile(const float* x, int64_t d, const W* w, int64_t stride, int64_t width, float* u) {
+  for (int64_t k = 0; k < d; k += kGroup) {
+    const int64_t rows = d - k < kGroup ? d - k : kGroup;
+    int64_t at = strips<Wide, kStrip>(x + k, rows, w + k * stride, stride, 0, width, u);
+    at = strips<Wide, 4>(x + k, rows, w + k * stride, stride, at, width, u);
+    at = strips<Wide, 1>(x + k, rows, w + k * stride, stride, at, width, u);
+    at = strips<Float4, 1>(x + k, rows, w + k * stride, stride, at, width, u);
+    strips<float, 1>(x + k, rows, w + k * stride, stride, at, width, u);
   }
 }
 
-inline void finish(const Project& p, int64_t taken, int64_t width, const float* z, float* __restrict to) {
-  if (p.reduce == Reduce::kMax && taken == 0) return fill(0.0f, width, to);
-  if (p.reduce != Reduce::kAverage || taken < 2) return copy(z, width, to);
-  const float n = static_cast<float>(taken);
-  for (int64_t j = 0; j < width; ++j) to[j] = z[j] / n;
+// Columns [begin, begin + width) of u_i, for a stream that is present or substituted.
+template <class W>
+inline void embed(const Project& p, const W* weights, int64_t i, int64_t begin, int64_t width, float* u) {
+  if (p.select[i] == kSubstituted) return copy(p.substitutes + i * p.width + begin, width, u);
+  const W* w = weights + p.weight_offsets[i] + begin;
+  const float one = 1.0f;
+  fill(0.0f, width, u);
+  multiply_tile(p.x + p.offsets[i], p.dims[i], w, p.width, width, u);
+  multiply_tile(&one, 1, w + p.dims[i] * p.width, p.width, width, u);  // the bias lies where the prefetcher has got to
+  const float floor = floor_of(p.activation);
+  for (int64_t j = 0; j < width; ++j) u[j] = at_least(floor, u[j]);
 }
 
-inline void project_tile(const Project& p, int64_t begin, int64_t width) {
+template <class W>
+inline void project_tile(const Project& p, const W* weights, int64_t begin, int64_t width) {
   alignas(64) float u[kTile];
   alignas(64) float z[kTile];
-  const bool reduces = p.reduce != Reduce::kNone;
   int64_t taken = 0;
   fill(identity(p.reduce), width, z);
   for (int64_t i = 0; i < p.streams; ++i) {
@@ -84,17 +100,25 @@ inline void project_tile(const Project& p, int64_t begin, int64_t width) {
       continue;
     }
     ++taken;
-    embed(p, i, begin, width, u);
+    embed(p, weights, i, begin, width, u);
     if (p.concat) copy(u, width, block);
-    if (reduces) fold(p.reduce, u, width, z);
+    for (int64_t j = 0; j < width; ++j) z[j] = joined(p.reduce, z[j], u[j]);
   }
-  if (reduces) finish(p, taken, width, z, p.out + (p.concat ? p.streams * p.width : 0) + begin);
+  if (p.reduce == Reduce::kNone) return;
+  float* out = p.out + (p.concat ? p.streams * p.width : 0) + begin;
+  for (int64_t j = 0; j < width; ++j) out[j] = finished(p.reduce, z[j], taken);
+}
+
+template <class W>
+inline void project(const Project& p, const W* weights) {
+  for (int64_t begin = 0; begin < p.width; begin += kTile) {
+    project_tile(p, weights, begin, p.width - begin < kTile ? p.width - begin : kTile);
+  }
 }
 
 inline void fuse_project(const Project& p) {
-  for (int64_t begin = 0; begin < p.width; begin += kTile) {
-    project_tile(p, begin, p.width - begin < kTile ? p.width - begin : kTile);
-  }
+  if (p.half) return project(p, p.half);
+  project(p, p.weights);
 }
 
 }  // namespace edgefuse::EDGEFUSE_ISA

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from edgefuse import reference
+from edgefuse import reference, reference_joins, reference_maps, reference_subsets
+from edgefuse.joins import SHAPES, Join, Size
+from edgefuse.operators import OPERATORS as TABLE
 from edgefuse.reference import Activation, Reduce
 from edgefuse.types import F32, F64
 
@@ -17,7 +21,15 @@ except ImportError:
     cpp = None  # type: ignore[assignment]
 
 EPS = 2.0**-24  # the unit roundoff of float32
+NUMPY = SimpleNamespace(
+    fuse_project=reference.fuse_project,
+    fuse_join=reference_joins.fuse_join,
+    fuse_maps=reference_maps.fuse_maps,
+    subset_head=reference_subsets.subset_head,
+    lidar_grid=reference.lidar_grid,
+)
 ISAS: list[str] = cpp.isas() if cpp else []
+JOINED = {row.join: row for row in TABLE.values() if row.join != Join.NONE}
 OPERATORS = [(r, c) for r in Reduce for c in (False, True) if c or r is not Reduce.NONE]
 
 
@@ -32,6 +44,7 @@ class Project:
     reduce: int = Reduce.PRODUCT
     concat: bool = True
     seed: int = 0
+    weights: Any = np.float32
     args: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +60,7 @@ class Project:
             "x": x,
             "dims": dims,
             "offsets": offsets,
-            "weights": weights,
+            "weights": weights.astype(self.weights),
             "weight_offsets": weight_offsets,
             "substitutes": rng.standard_normal((len(dims), self.width)).astype(np.float32),
             "select": np.array(self.select, np.uint8),
@@ -104,7 +117,9 @@ def folded(reduce: int, us: list[F64], es: list[F64], width: int) -> tuple[F64, 
     n = len(us)
     if reduce == Reduce.MAX:
         return np.max(us, axis=0), np.max(es, axis=0)
-    if reduce == Reduce.PRODUCT:
+    if reduce == Reduce.JOINT_PRODUCT and n < 2:
+        return np.zeros(width), np.zeros(width)
+    if reduce in (Reduce.PRODUCT, Reduce.JOINT_PRODUCT):
         most = np.prod([np.abs(u) + e for u, e in zip(us, es, strict=True)], axis=0)
         return np.prod(us, axis=0), (most - np.prod(np.abs(us), axis=0)) + 2 * n * EPS * most + 1e-37
     by = n if reduce == Reduce.AVERAGE else 1
@@ -118,12 +133,41 @@ def assert_near_truth(case: Project, path: Any) -> None:
     assert (np.abs(actual - expected) <= slack).all()
 
 
-def gate_args(n: int, width: int, select: tuple[int, ...], seed: int = 0) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    h, weight = rng.standard_normal((2, n, width)).astype(np.float32)
-    bias, out, alpha = rng.standard_normal(n).astype(np.float32), *(np.full(k, np.nan, np.float32) for k in (width, n))
-    return {"h": h, "select": np.array(select, np.uint8), "gate_weight": weight / 4, "gate_bias": bias, "out": out,
-            "alpha": alpha}  # fmt: skip
+def map_args(
+    select: tuple[int, ...], width: int, cells: int, reduce: int = Reduce.PRODUCT, concat: bool = True, seed: int = 0
+) -> dict[str, Any]:
+    """Arguments of fuse_maps with relu; NaN fills the gaps between the maps."""
+    rng, n, size = np.random.default_rng(seed), len(select), width * cells
+    offsets = starts(np.full(n, size))
+    x = np.full(int(offsets[-1]) + size + 2, np.nan, np.float32)
+    for o in offsets:
+        x[o : o + size] = rng.standard_normal(size)
+    out = np.full((n * concat + (reduce > 0)) * size, np.nan, np.float32)
+    return {"x": x, "offsets": offsets, "substitutes": rng.standard_normal((n, width)).astype(np.float32),
+            "select": np.array(select, np.uint8), "cells": cells, "activation": 1, "reduce": int(reduce),
+            "concat": concat, "out": out}  # fmt: skip
+
+
+def subset_args(
+    n: int, width: int, classes: int, reduce: int = Reduce.PRODUCT, concat: bool = True, seed: int = 0
+) -> dict[str, Any]:
+    """Arguments of subset_head for all subsets of n streams."""
+    rng, rows = np.random.default_rng(seed), (n * concat + (reduce > 0)) * width
+    shapes = {"h": (n, width), "weight": (rows, classes), "bias": (classes,)}
+    drawn = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    out = np.full((1 << n, classes), np.nan, np.float32)
+    return {**drawn, "masks": np.arange(1 << n, dtype=np.uint16), "concat": concat, "reduce": int(reduce), "out": out}
+
+
+def join_args(kind: Join, streams: int, dim: int, rank: int, seed: int = 0) -> dict[str, Any]:
+    """Arguments that fit; rows of an operator that rectifies are not negative."""
+    size, shapes, rng = Size(streams, dim, rank), SHAPES[kind], np.random.default_rng(seed)
+    u = rng.standard_normal((streams, shapes.columns(size))).astype(np.float32)
+    u = np.abs(u) if JOINED[kind].activation == Activation.RELU else u
+    theta = rng.standard_normal(sum(math.prod(s) for s in shapes.theta(size).values())).astype(np.float32) / 2
+    out = np.full(shapes.out(size), np.nan, np.float32)
+    select = np.ones(streams, np.uint8)
+    return {"kind": int(kind), "u": u, "select": select, "theta": theta, "dim": dim, "rank": rank, "out": out}
 
 
 EDGES = np.array([-1.0, 0.0, 0.5, 2.0], np.float32)

@@ -111,12 +111,15 @@ def test_forced_numpy_gives_the_engine_the_same_answers() -> None:
         "f = lambda *s: np.linspace(-1, 1, int(np.prod(s)), dtype=np.float32).reshape(s)\n"
         "i = lambda *v: np.array(v, np.int64); s = np.array([1, 0, 2], np.uint8); out = f(20)\n"
         "kernels.fuse_project(f(9), i(3, 3, 3), i(0, 3, 6), f(60), i(0, 20, 40), f(3, 5), s, 1, 4, True, out)\n"
-        "alpha, fused, grid = f(3), f(5), f(3, 4, 4)\n"
-        "kernels.fuse_gate(out[:15].reshape(3, 5), s, f(3, 5), f(3), fused, alpha)\n"
+        "fused, grid = f(5), f(3, 4, 4)\n"
+        "kernels.fuse_join(1, out[:15].reshape(3, 5), s, f(18), 5, 1, fused)\n"
+        "maps, logits = f(6), f(8, 4)\n"
+        "kernels.fuse_maps(f(18), i(0, 6, 12), f(3, 3), s, 2, 1, 1, False, maps)\n"
+        "kernels.subset_head(f(3, 5), np.arange(8, dtype=np.uint16), True, 4, f(20, 4), f(4), logits)\n"
         "used = kernels.lidar_grid(f(50, 4), -1.0, -1.0, 0.5, f(2), 4, grid)\n"
-        "print(used, *np.concatenate([out, fused, alpha, grid.reshape(-1)]).tolist())"
+        "print(used, *np.concatenate([out, maps, logits.reshape(-1), fused, grid.reshape(-1)]).tolist())"
     )
     both = [python(code, EDGEFUSE_KERNELS=choice) for choice in ("", "numpy")]
     answers = [np.array(done.stdout.split(), float) for done in both]
-    assert answers[0].size == 1 + 20 + 5 + 3 + 48
+    assert answers[0].size == 1 + 20 + 6 + 32 + 5 + 48
     np.testing.assert_allclose(answers[0], answers[1], rtol=1e-5, atol=1e-6)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefuse import kernels, reference
-from kernel_cases import EDGES, GRID, Project, cloud, gate_args
+from edgefuse import kernels, reference, reference_joins, reference_maps, reference_subsets
+from edgefuse.joins import Join
+from kernel_cases import EDGES, GRID, Project, cloud, join_args, map_args, subset_args
 
 
 def swapped(a: Any) -> Any:
@@ -41,6 +42,7 @@ BAD: dict[str, Callable[[Any], Any]] = {
     "misaligned": misaligned,
 }
 PROJECT = Project((4, 6), 5, (1, 2))
+HALF = Project((4, 6), 5, (1, 2), weights=np.float16)
 
 
 def calls() -> dict[str, tuple[dict[str, Any], Any, Any]]:
@@ -48,7 +50,10 @@ def calls() -> dict[str, tuple[dict[str, Any], Any, Any]]:
     grid = {**GRID, "points": cloud(9), "out": np.zeros((5, 11, 7), np.float32)}
     return {
         "project": (PROJECT.args, kernels.fuse_project, reference.fuse_project),
-        "gate": (gate_args(3, 8, (1, 1, 1)), kernels.fuse_gate, reference.fuse_gate),
+        "half project": (HALF.args, kernels.fuse_project, reference.fuse_project),
+        "maps": (map_args((1, 2), 3, 4), kernels.fuse_maps, reference_maps.fuse_maps),
+        "subsets": (subset_args(3, 5, 4), kernels.subset_head, reference_subsets.subset_head),
+        "join": (join_args(Join.GATE, 3, 8, 1), kernels.fuse_join, reference_joins.fuse_join),
         "grid": (grid, kernels.lidar_grid, reference.lidar_grid),
     }
 
@@ -64,7 +69,8 @@ def same_refusal(run: Any, plain: Any, args: dict[str, Any], words: str) -> None
 
 def bad_arrays() -> Iterator[tuple[str, str, str]]:
     """Each array argument of each kernel with each fault that it can have."""
-    free = {"x", "weights", "points", "substitutes", "h", "z_edges_m"}  # these say how long the others must be
+    # These say how long the others must be.
+    free = {"x", "weights", "points", "substitutes", "h", "u", "z_edges_m", "masks", "bias"}
     for kernel, (args, _, _) in calls().items():
         for name, bad in itertools.product((n for n, v in args.items() if isinstance(v, np.ndarray)), BAD):
             byte = args[name].dtype == np.uint8 and bad in ("big-endian", "misaligned")
@@ -109,7 +115,7 @@ def test_the_last_offset_that_fits_is_taken_and_the_next_refused() -> None:
     [
         ({"activation": 2}, "activation must be in"),
         ({"activation": -1}, "activation must be in"),
-        ({"reduce": 5}, "reduce must be in"),
+        ({"reduce": 6}, "reduce must be in"),
         ({"reduce": 0, "concat": False, "out": np.zeros(0, np.float32)}, "nothing to compute"),
         ({"select": np.array([1, 3], np.uint8)}, "select must hold"),
         ({"substitutes": np.zeros((0, 5), np.float32)}, "streams"),
@@ -122,6 +128,46 @@ def test_the_last_offset_that_fits_is_taken_and_the_next_refused() -> None:
 )
 def test_projection_refuses_what_makes_no_sense(change: dict[str, Any], words: str) -> None:
     same_refusal(kernels.fuse_project, reference.fuse_project, {**PROJECT.args, **change}, words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"activation": 2}, "activation must be in"),
+        ({"reduce": -1}, "reduce must be in"),
+        ({"reduce": 6}, "reduce must be in"),
+        ({"reduce": 0, "concat": False, "out": np.zeros(0, np.float32)}, "nothing to compute"),
+        ({"select": np.array([1, 3], np.uint8)}, "select must hold"),
+        ({"substitutes": np.zeros((17, 3), np.float32)}, "streams"),
+        ({"substitutes": np.zeros((2, 0), np.float32)}, "width"),
+        ({"cells": 0}, "cells must be in"),
+        ({"cells": 2**62}, "cells must be in"),
+        ({"cells": 5}, "out must have shape"),
+        ({"offsets": np.array([-1, 0])}, r"offsets\[0\]"),
+        ({"offsets": np.array([0, 2**62])}, r"offsets\[1\]"),
+        ({"x": np.zeros(11, np.float32)}, "cells must be in"),
+    ],
+)
+def test_maps_refuse_what_makes_no_sense(change: dict[str, Any], words: str) -> None:
+    same_refusal(kernels.fuse_maps, reference_maps.fuse_maps, {**map_args((1, 2), 3, 4), **change}, words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"reduce": 6}, "reduce must be in"),
+        ({"reduce": 0, "concat": False}, "nothing to compute"),
+        ({"masks": np.array([0, 8], np.uint16)}, "masks must be below"),
+        ({"masks": np.arange(7, dtype=np.uint16)}, "out must have shape"),
+        ({"bias": np.zeros(0, np.float32)}, "classes"),
+        ({"weight": np.zeros((19, 4), np.float32)}, "weight must have shape"),
+        ({"concat": False}, "weight must have shape"),
+        ({"h": np.zeros((17, 5), np.float32)}, "streams"),
+    ],
+)
+def test_subsets_refuse_what_makes_no_sense(change: dict[str, Any], words: str) -> None:
+    args = {**subset_args(3, 5, 4), **change}
+    same_refusal(kernels.subset_head, reference_subsets.subset_head, args, words)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The types of the C++ module; `edgefuse.kernels` is its only importer."""
 
-from numpy import int64, uint8
+from numpy import float16, int64, uint8, uint16
 from numpy.typing import NDArray
 
 from edgefuse.types import F32
@@ -9,7 +9,7 @@ def fuse_project(
     x: F32,
     dims: NDArray[int64],
     offsets: NDArray[int64],
-    weights: F32,
+    weights: F32 | NDArray[float16],
     weight_offsets: NDArray[int64],
     substitutes: F32,
     select: NDArray[uint8],
@@ -18,7 +18,21 @@ def fuse_project(
     concat: bool,
     out: F32,
 ) -> None: ...
-def fuse_gate(h: F32, select: NDArray[uint8], gate_weight: F32, gate_bias: F32, out: F32, alpha: F32) -> None: ...
+def fuse_join(kind: int, u: F32, select: NDArray[uint8], theta: F32, dim: int, rank: int, out: F32) -> None: ...
+def fuse_maps(
+    x: F32,
+    offsets: NDArray[int64],
+    substitutes: F32,
+    select: NDArray[uint8],
+    cells: int,
+    activation: int,
+    reduce: int,
+    concat: bool,
+    out: F32,
+) -> None: ...
+def subset_head(
+    h: F32, masks: NDArray[uint16], concat: bool, reduce: int, weight: F32, bias: F32, out: F32
+) -> None: ...
 def lidar_grid(
     points: F32, x_min_m: float, y_min_m: float, cell_m: float, z_edges_m: F32, count_cap: int, out: F32
 ) -> int: ...

@@ -8,20 +8,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefuse.types import F32, U8, Array
+from edgefuse.joins import OF_TWO, SHAPES, Join, Size
+from edgefuse.types import F16, F32, U8, Array
 
 MAX_STREAMS = 16
+MAX_DIM = 1 << 16
 MAX_COUNT = 1 << 24  # up to here a float32 counts exactly
 F32_MAX = float(np.finfo(np.float32).max)
 
 I64 = NDArray[np.int64]
+U16 = NDArray[np.uint16]
 
 
 def project(
     x: F32,
     dims: I64,
     offsets: I64,
-    weights: F32,
+    weights: F32 | F16,
     weight_offsets: I64,
     substitutes: F32,
     select: U8,
@@ -32,16 +35,14 @@ def project(
 ) -> None:
     """Refuse what `fuse_project` cannot take."""
     _array("x", x, np.float32, (None,))
-    _array("weights", weights, np.float32, (None,))
+    half = isinstance(weights, np.ndarray) and weights.dtype == np.float16
+    _array("weights", weights, np.float16 if half else np.float32, (None,))
     _array("substitutes", substitutes, np.float32, (None, None))
     streams, width = _streams("substitutes", substitutes)
     for name, array in (("dims", dims), ("offsets", offsets), ("weight_offsets", weight_offsets)):
         _array(name, array, np.int64, (streams,))
     _select(select, streams)
-    _within("activation", activation, 0, 1)
-    _within("reduce", reduce, 0, 4)
-    if not concat and reduce == 0:
-        raise ValueError("reduce is none and concat is off: there is nothing to compute")
+    _join(activation, reduce, concat)
     _array("out", out, np.float32, ((streams * width if concat else 0) + (width if reduce else 0),))
     _output("out", out, x=x, dims=dims, offsets=offsets, weights=weights, weight_offsets=weight_offsets)
     _output("out", out, substitutes=substitutes, select=select)
@@ -51,18 +52,63 @@ def project(
         _within(f"weight_offsets[{i}]", int(weight_offsets[i]), 0, weights.size - (int(dims[i]) + 1) * width)
 
 
-def gate(h: F32, select: U8, gate_weight: F32, gate_bias: F32, out: F32, alpha: F32) -> None:
-    """Refuse what `fuse_gate` cannot take."""
+def maps(
+    x: F32,
+    offsets: I64,
+    substitutes: F32,
+    select: U8,
+    cells: int,
+    activation: int,
+    reduce: int,
+    concat: bool,
+    out: F32,
+) -> None:
+    """Refuse what `fuse_maps` cannot take."""
+    _array("x", x, np.float32, (None,))
+    _array("substitutes", substitutes, np.float32, (None, None))
+    streams, width = _streams("substitutes", substitutes)
+    _array("offsets", offsets, np.int64, (streams,))
+    _select(select, streams)
+    _join(activation, reduce, concat)
+    _within("cells", cells, 1, x.size // width)
+    size = width * cells
+    _array("out", out, np.float32, ((streams * size if concat else 0) + (size if reduce else 0),))
+    _output("out", out, x=x, offsets=offsets, substitutes=substitutes, select=select)
+    for i in range(streams):
+        _within(f"offsets[{i}]", int(offsets[i]), 0, x.size - size)
+
+
+def subsets(h: F32, masks: U16, concat: bool, reduce: int, weight: F32, bias: F32, out: F32) -> None:
+    """Refuse what `subset_head` cannot take."""
     _array("h", h, np.float32, (None, None))
     streams, width = _streams("h", h)
+    _join(0, reduce, concat)
+    _array("masks", masks, np.uint16, (None,))
+    if (masks >> streams).any():
+        raise ValueError(f"masks must be below 2^{streams}, one bit a stream, not {masks.max()}")
+    _array("bias", bias, np.float32, (None,))
+    _within("classes (length of bias)", bias.size, 1, bias.size)
+    rows = (streams * width if concat else 0) + (width if reduce else 0)
+    _array("weight", weight, np.float32, (rows, bias.size))
+    _array("out", out, np.float32, (masks.size, bias.size))
+    _output("out", out, h=h, masks=masks, weight=weight, bias=bias)
+
+
+def join(kind: int, u: F32, select: U8, theta: F32, dim: int, rank: int, out: F32) -> None:
+    """Refuse what `fuse_join` cannot take."""
+    _within("kind", kind, 1, max(Join))
+    _within("dim", dim, 1, MAX_DIM)
+    _within("rank", rank, 1, MAX_DIM)
+    _array("u", u, np.float32, (None, None))
+    streams, _ = _streams("u", u)
+    if kind in OF_TWO and streams != 2:
+        raise ValueError(f"{Join(kind).name} joins two streams (rows of u), not {streams}")
+    shapes, size = SHAPES[Join(kind)], Size(streams, dim, rank)
+    _array("u", u, np.float32, (streams, shapes.columns(size)))
     _select(select, streams)
-    _array("gate_weight", gate_weight, np.float32, (streams, width))
-    _array("gate_bias", gate_bias, np.float32, (streams,))
-    _array("out", out, np.float32, (width,))
-    _array("alpha", alpha, np.float32, (streams,))
-    inputs: dict[str, Array] = {"h": h, "select": select, "gate_weight": gate_weight, "gate_bias": gate_bias}
-    _output("out", out, **inputs, alpha=alpha)
-    _output("alpha", alpha, **inputs)
+    _array("theta", theta, np.float32, (sum(math.prod(shape) for shape in shapes.theta(size).values()),))
+    _array("out", out, np.float32, (shapes.out(size),))
+    _output("out", out, u=u, select=select, theta=theta)
 
 
 def grid(points: F32, x_min_m: float, y_min_m: float, cell_m: float, z_edges_m: F32, count_cap: int, out: F32) -> None:
@@ -101,6 +147,13 @@ def _streams(name: str, array: F32) -> tuple[int, int]:
     if width < 1:
         raise ValueError(f"width (columns of {name}) must be at least 1, not {width}")
     return streams, width
+
+
+def _join(activation: int, reduce: int, concat: bool) -> None:
+    _within("activation", activation, 0, 1)
+    _within("reduce", reduce, 0, 5)
+    if not concat and reduce == 0:
+        raise ValueError("reduce is none and concat is off: there is nothing to compute")
 
 
 def _select(select: U8, streams: int) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from edgefuse import arguments, reference
-from edgefuse.arguments import I64
+from edgefuse import arguments, reference, reference_joins, reference_maps, reference_subsets
+from edgefuse.arguments import I64, U16
 from edgefuse.errors import ConfigError
-from edgefuse.types import F32, U8
+from edgefuse.types import F16, F32, U8
 
 CHOICES = ("", "c++", "numpy")
 
@@ -36,7 +36,7 @@ class _Project(Protocol):
         x: F32,
         dims: I64,
         offsets: I64,
-        weights: F32,
+        weights: F32 | F16,
         weight_offsets: I64,
         substitutes: F32,
         select: U8,
@@ -51,7 +51,9 @@ class _Project(Protocol):
 class _Table:
     backend: Backend
     project: _Project
-    gate: Callable[[F32, U8, F32, F32, F32, F32], None]
+    join: Callable[[int, F32, U8, F32, int, int, F32], None]
+    maps: Callable[[F32, I64, F32, U8, int, int, int, bool, F32], None]
+    subsets: Callable[[F32, U16, bool, int, F32, F32, F32], None]
     grid: Callable[[F32, float, float, float, F32, int, F32], int]
 
 
@@ -71,16 +73,17 @@ def _table() -> _Table:
 
 
 def _cpp() -> _Table:
-    from edgefuse._kernels import fuse_gate, fuse_project, isa, isas, lidar_grid
+    from edgefuse._kernels import fuse_join, fuse_maps, fuse_project, isa, isas, lidar_grid, subset_head
 
     pinned = os.environ.get("EDGEFUSE_ISA")
     why = f"EDGEFUSE_ISA={pinned}" if pinned else f"the widest of {', '.join(isas())} that this machine runs"
-    return _Table(Backend("c++", isa(), why), fuse_project, fuse_gate, lidar_grid)
+    return _Table(Backend("c++", isa(), why), fuse_project, fuse_join, fuse_maps, subset_head, lidar_grid)
 
 
 def _numpy(reason: str) -> _Table:
     backend = Backend("numpy", "numpy", reason)
-    return _Table(backend, reference.fuse_project, reference.fuse_gate, reference.lidar_grid)
+    joins, maps, subsets = reference_joins.fuse_join, reference_maps.fuse_maps, reference_subsets.subset_head
+    return _Table(backend, reference.fuse_project, joins, maps, subsets, reference.lidar_grid)
 
 
 def backend() -> Backend:
@@ -92,7 +95,7 @@ def fuse_project(
     x: F32,
     dims: I64,
     offsets: I64,
-    weights: F32,
+    weights: F32 | F16,
     weight_offsets: I64,
     substitutes: F32,
     select: U8,
@@ -109,12 +112,40 @@ def fuse_project(
         _explain(refusal, lambda: arguments.project(*given))
 
 
-def fuse_gate(h: F32, select: U8, gate_weight: F32, gate_bias: F32, out: F32, alpha: F32) -> None:
-    """Weigh the selected rows of h by a softmax over their logits; see `reference.fuse_gate`."""
+def fuse_maps(
+    x: F32,
+    offsets: I64,
+    substitutes: F32,
+    select: U8,
+    cells: int,
+    activation: int,
+    reduce: int,
+    concat: bool,
+    out: F32,
+) -> None:
+    """Join N feature maps that are projected already; see `reference_maps.fuse_maps`."""
+    given = (x, offsets, substitutes, select, cells, activation, reduce, concat, out)
     try:
-        _table().gate(h, select, gate_weight, gate_bias, out, alpha)
+        _table().maps(*given)
     except (TypeError, ValueError) as refusal:
-        _explain(refusal, lambda: arguments.gate(h, select, gate_weight, gate_bias, out, alpha))
+        _explain(refusal, lambda: arguments.maps(*given))
+
+
+def subset_head(h: F32, masks: U16, concat: bool, reduce: int, weight: F32, bias: F32, out: F32) -> None:
+    """Give the logits of many subsets of the streams; see `reference_subsets.subset_head`."""
+    given = (h, masks, concat, reduce, weight, bias, out)
+    try:
+        _table().subsets(*given)
+    except (TypeError, ValueError) as refusal:
+        _explain(refusal, lambda: arguments.subsets(*given))
+
+
+def fuse_join(kind: int, u: F32, select: U8, theta: F32, dim: int, rank: int, out: F32) -> None:
+    """Join the selected rows of u into one vector; see `reference_joins.fuse_join`."""
+    try:
+        _table().join(kind, u, select, theta, dim, rank, out)
+    except (TypeError, ValueError) as refusal:
+        _explain(refusal, lambda: arguments.join(kind, u, select, theta, dim, rank, out))
 
 
 def lidar_grid(

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgefuse import arguments
 from edgefuse.arguments import I64
-from edgefuse.types import F32, U8
+from edgefuse.types import F16, F32, U8
 
 ABSENT, PRESENT, SUBSTITUTED = 0, 1, 2
 
@@ -28,13 +28,14 @@ class Reduce(IntEnum):
     AVERAGE = 2
     MAX = 3
     PRODUCT = 4
+    JOINT_PRODUCT = 5  # 0 where fewer than two streams are taken
 
 
 def fuse_project(
     x: F32,
     dims: I64,
     offsets: I64,
-    weights: F32,
+    weights: F32 | F16,
     weight_offsets: I64,
     substitutes: F32,
     select: U8,
@@ -52,14 +53,16 @@ def fuse_project(
 
     x               float32 [total], stream i at offsets[i], dims[i] long; gaps are allowed
     dims, offsets   int64 [N], 1 <= N <= 16
-    weights         float32, at weight_offsets[i]: W_i as [dims[i], D] row by row, then b_i [D]
+    weights         float32 or float16, at weight_offsets[i]: W_i as [dims[i], D] row by row, then b_i [D]; halfs are
+                    widened as they are read, and all arithmetic is float32
     weight_offsets  int64 [N]
     substitutes     float32 [N, D]
     select          uint8 [N]
     out             float32 [(N * D if concat else 0) + (D if reduce else 0)], written whole; overlaps nothing
 
-    The empty sum, average and max are 0, the empty product is 1. The average divides by the streams taken. NaN in a
-    stream that is taken reaches whatever it enters, through relu and max too. Raises ValueError naming the argument.
+    The empty sum, average and max are 0, the empty product is 1; the joint product is 0 where fewer than two streams
+    are taken. The average divides by the streams taken. NaN in a stream that is taken reaches whatever it enters,
+    through relu and max too. Raises ValueError naming the argument.
 
     (PRODUCT, concat, RELU) is MultConcat, arXiv 2406.04349.
     """
@@ -69,29 +72,34 @@ def fuse_project(
     for i in range(streams):
         if select[i] == PRESENT:
             d, begin = int(dims[i]), int(weight_offsets[i])
-            w = weights[begin : begin + (d + 1) * width].reshape(d + 1, width)
+            w = weights[begin : begin + (d + 1) * width].reshape(d + 1, width).astype(np.float32)
             u[i] = _project(x[offsets[i] : offsets[i] + d], w[:-1], w[-1], activation)
         elif select[i] == SUBSTITUTED:
             u[i] = substitutes[i]
     if concat:
         out[: streams * width] = u.reshape(-1)
     if reduce:
-        out[-width:] = _fold(u[select != ABSENT], reduce)
+        out[-width:] = fold(u[select != ABSENT], reduce)
 
 
-def _project(x: F32, w: F32, b: F32, activation: int) -> F32:
-    with np.errstate(all="ignore"):
-        u = x @ w + b
-        return np.where(u < 0, np.float32(0), u) if activation == Activation.RELU else u
+def activate(u: F32, activation: int) -> F32:
+    """The activation, element by element; NaN stays NaN."""
+    return np.where(u < 0, np.float32(0), u) if activation == Activation.RELU else u
 
 
-def _fold(u: F32, reduce: int) -> F32:
-    z = np.full(u.shape[1], reduce == Reduce.PRODUCT, np.float32)
-    if len(u) == 0:
+def fold(u: F32, reduce: int) -> F32:
+    """Reduce the rows of u, float32 [taken, ...], to one; taken may be 0."""
+    z = np.full(u.shape[1:], reduce == Reduce.PRODUCT, np.float32)
+    if len(u) == 0 or (reduce == Reduce.JOINT_PRODUCT and len(u) < 2):
         return z
     with np.errstate(all="ignore"):
         _FOLDS[reduce].reduce(u, out=z)
         return z / np.float32(len(u)) if reduce == Reduce.AVERAGE else z
+
+
+def _project(x: F32, w: F32, b: F32, activation: int) -> F32:
+    with np.errstate(all="ignore"):
+        return activate(x @ w + b, activation)
 
 
 _FOLDS: dict[int, np.ufunc] = {
@@ -99,36 +107,8 @@ _FOLDS: dict[int, np.ufunc] = {
     Reduce.AVERAGE: np.add,
     Reduce.MAX: np.maximum,
     Reduce.PRODUCT: np.multiply,
+    Reduce.JOINT_PRODUCT: np.multiply,
 }
-
-
-def fuse_gate(h: F32, select: U8, gate_weight: F32, gate_bias: F32, out: F32, alpha: F32) -> None:
-    """Weigh the selected rows of h by a softmax over one scalar logit a row, renormalised over those selected.
-
-        g_i = <gate_weight_i, h_i> + gate_bias_i,   alpha = softmax(g) over select[i] != 0,   out = sum_i alpha_i h_i
-
-    h, gate_weight  float32 [N, D], 1 <= N <= 16; rows that are not selected are never read
-    select          uint8 [N], 0 leaves the row out
-    gate_bias       float32 [N]
-    out             float32 [D], zeros when nothing is selected
-    alpha           float32 [N], 0 for rows left out; out and alpha overlap nothing
-
-    Each logit comes from its own row alone, so a row that is lost changes no other logit. Raises ValueError naming
-    the argument.
-    """
-    arguments.gate(h, select, gate_weight, gate_bias, out, alpha)
-    rows = np.flatnonzero(select)
-    out[:] = 0
-    alpha[:] = 0
-    if rows.size == 0:
-        return
-    taken = h[rows]
-    with np.errstate(all="ignore"):
-        logits = (gate_weight[rows] * taken).sum(axis=1) + gate_bias[rows]
-        weights = np.exp(logits - logits.max())
-        weights /= weights.sum()
-        out[:] = weights @ taken
-    alpha[rows] = weights
 
 
 def lidar_grid(

@@ -7,6 +7,16 @@ using edgefuse::Reduce;
 
 namespace {
 
+// What IEEE half bits stand for, by the definition of the format.
+double value_of(uint16_t half) {
+  const int exponent = half >> 10 & 31, fraction = half & 1023;
+  const double sign = half & 0x8000 ? -1.0 : 1.0;
+  if (exponent == 31) return fraction ? double(check::kNaN) : sign * double(check::kInf);
+  return sign * (exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
+}
+
+constexpr uint16_t kHalfInf = 0x7c00;
+
 struct Case {
   Case(std::vector<int64_t> widths, int64_t d_out, size_t shift)
       : dims(std::move(widths)),
@@ -38,13 +48,27 @@ struct Case {
   Activation activation = Activation::kIdentity;
   Reduce reduce = Reduce::kNone;
   bool concat = true;
+  std::vector<uint16_t> halfs;  // not empty: what the kernel reads instead of the weights, which are their values
+
+  // Random halfs, one in eight of them subnormal.
+  void use_halfs(size_t shift) {
+    halfs.resize(shift + weights.size());
+    half = halfs.data() + shift;
+    for (size_t k = 0; k < weights.size(); ++k) {
+      const uint32_t bits = check::engine()();
+      half[k] = static_cast<uint16_t>(bits % 8 ? (bits & 0x83ff) | ((bits >> 16) % 17) << 10 : bits & 0x83ff);
+      weights[k] = static_cast<float>(value_of(half[k]));
+    }
+  }
 
   size_t out_size() const { return static_cast<size_t>(width * ((concat ? n : 0) + (reduce != Reduce::kNone))); }
 
   void run(const Kernels& kernels, float* out) {
     kernels.fuse_project({x.data(), dims.data(), offsets.data(), weights.data(), weight_offsets.data(),
-                          substitutes.data(), select.data(), n, width, activation, reduce, concat, out});
+                          substitutes.data(), select.data(), n, width, activation, reduce, concat, out, half});
   }
+
+  uint16_t* half = nullptr;
 };
 
 struct Truth {
@@ -67,7 +91,8 @@ Truth embedding(Case& c, int64_t i, int64_t j) {
 Truth join(Reduce reduce, Truth a, Truth b) {
   const double product = a.value * b.value;
   const double slack = std::fabs(a.value) * b.error + std::fabs(b.value) * a.error + a.error * b.error;
-  if (reduce == Reduce::kProduct) return {product, slack + 2 * check::kEps * (std::fabs(product) + slack)};
+  if (reduce == Reduce::kProduct || reduce == Reduce::kJointProduct)
+    return {product, slack + 2 * check::kEps * (std::fabs(product) + slack)};
   if (reduce == Reduce::kMax) return {std::fmax(a.value, b.value), std::fmax(a.error, b.error)};
   return {a.value + b.value, a.error + b.error + check::kEps * (std::fabs(a.value) + std::fabs(b.value))};
 }
@@ -80,6 +105,7 @@ Truth reduction(Case& c, int64_t j) {
     const Truth u = embedding(c, i, j);
     all = taken++ ? join(c.reduce, all, u) : u;
   }
+  if (c.reduce == Reduce::kJointProduct && taken < 2) return {0.0, 0.0};
   if (c.reduce != Reduce::kAverage || taken == 0) return all;
   const double count = static_cast<double>(taken);
   return {all.value / count, all.error / count + check::kEps * std::fabs(all.value / count)};
@@ -105,7 +131,7 @@ void agrees(const Kernels& kernels, Case& c, size_t shift) {
 }
 
 void every_operator(const Kernels& kernels, Case& c, size_t shift) {
-  for (int reduce = 0; reduce <= 4; ++reduce) {
+  for (int reduce = 0; reduce <= 5; ++reduce) {
     for (int concat = reduce ? 0 : 1; concat <= 1; ++concat) {
       c.reduce = Reduce(reduce);
       c.concat = concat != 0;
@@ -116,17 +142,21 @@ void every_operator(const Kernels& kernels, Case& c, size_t shift) {
 }
 
 void sizes(const Kernels& kernels) {
-  const std::vector<int64_t> lengths{1, 3, 7, 8, 15, 16, 17, 63, 64, 65, 130};
+  const std::vector<int64_t> lengths{1, 3, 7, 8, 15, 16, 17, 31, 63, 64, 65, 130};
   size_t shift = 0;
   for (int64_t width : lengths) {
     for (int64_t d : lengths) {
       Case c({d, 5, d}, width, shift++ % 2);
       c.select = {1, 2, 1};
       every_operator(kernels, c, shift % 2);
+      c.use_halfs(shift % 2);
+      every_operator(kernels, c, shift % 2);
     }
   }
-  Case wide({9, 20}, 300, 1);  // more than one tile
+  Case wide({9, 20}, 2100, 1);  // more than one tile
   every_operator(kernels, wide, 1);
+  wide.use_halfs(1);
+  every_operator(kernels, wide, 0);
 }
 
 bool next_pattern(std::vector<uint8_t>& select) {
@@ -146,21 +176,24 @@ void patterns(const Kernels& kernels) {
   }
 }
 
-// Poison in all that belongs to absent streams must not change one bit; nor must the gaps, which are NaN from the
-// start.
+// Poison in all that belongs to absent streams must not change one bit.
 void absent_is_never_read(const Kernels& kernels) {
   std::vector<uint8_t> select(4, 0);
   do {
-    for (int reduce = 0; reduce <= 4; ++reduce) {
+    for (int reduce = 0; reduce <= 5; ++reduce) {
       Case c({5, 16, 33, 8}, 40, 0);
       c.select = select;
       c.reduce = Reduce(reduce);
+      if (reduce % 2) c.use_halfs(1);
       check::Floats clean(c.out_size(), 0, 1.0f), poisoned(c.out_size(), 0, check::kNaN);
       c.run(kernels, clean.data());
       for (int64_t i = 0; i < c.n; ++i) {
         const int64_t d = c.dims[i], w = c.weight_offsets[i];
         for (int64_t k = 0; select[i] != 1 && k < d; ++k) c.x[c.offsets[i] + k] = check::kNaN;
-        for (int64_t k = 0; select[i] != 1 && k < (d + 1) * c.width; ++k) c.weights[w + k] = check::kInf;
+        for (int64_t k = 0; select[i] != 1 && k < (d + 1) * c.width; ++k) {
+          c.weights[w + k] = check::kInf;
+          if (c.half) c.half[w + k] = kHalfInf;
+        }
         for (int64_t j = 0; select[i] != 2 && j < c.width; ++j) c.substitutes[i * c.width + j] = check::kNaN;
       }
       c.run(kernels, poisoned.data());
@@ -186,8 +219,32 @@ void skip_is_identity(const Kernels& kernels, Reduce reduce, float identity) {
   }
 }
 
+// Each of the 65,536 halfs, read as a weight in rows of every width up to two vectors, is the value that it stands for.
+void every_half_is_exact(const Kernels& kernels) {
+  std::vector<uint16_t> halfs(1 << 16);
+  for (size_t h = 0; h < halfs.size(); ++h) halfs[h] = static_cast<uint16_t>(h);
+  const float one = 1.0f;
+  const int64_t zero = 0, row = 1;
+  const uint8_t present = 1;
+  std::vector<uint16_t> weights;
+  for (int64_t width : {1, 3, 4, 7, 15, 31, 32, 512}) {
+    std::vector<float> out(static_cast<size_t>(width)), none(static_cast<size_t>(width));
+    for (int64_t first = 0; first + width <= 1 << 16; first += width) {
+      weights.assign(halfs.begin() + first, halfs.begin() + first + width);
+      weights.resize(static_cast<size_t>(2 * width));  // the bias is 0
+      kernels.fuse_project({&one, &row, &zero, nullptr, &zero, none.data(), &present, 1, width, Activation::kIdentity,
+                            Reduce::kNone, true, out.data(), weights.data()});
+      for (int64_t j = 0; j < width; ++j) {
+        const double expected = value_of(halfs[first + j]), actual = out[j];
+        check::that(actual == expected || (std::isnan(actual) && std::isnan(expected)), "%s: half %04x is %g, not %g",
+                    kernels.isa, halfs[first + j], actual, expected);
+      }
+    }
+  }
+}
+
 void nan_propagates(const Kernels& kernels) {
-  for (int reduce = 1; reduce <= 4; ++reduce) {
+  for (int reduce = 1; reduce <= 5; ++reduce) {
     for (size_t bad = 0; bad < 3; ++bad) {
       Case c({6, 6, 6}, 20, 0);
       c.reduce = Reduce(reduce);
@@ -210,6 +267,8 @@ int main() {
     skip_is_identity(*kernels, Reduce::kSum, 0.0f);
     skip_is_identity(*kernels, Reduce::kMax, -check::kInf);
     skip_is_identity(*kernels, Reduce::kProduct, 1.0f);
+    skip_is_identity(*kernels, Reduce::kJointProduct, 1.0f);
+    every_half_is_exact(*kernels);
     nan_propagates(*kernels);
   }
   return check::finish("project", 1000000);
