@@ -22,17 +22,22 @@ KERNEL_SOURCES = sorted(
 # The floors of the engine, ground first. A file imports from lower floors only; a folder is one room.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "version", "files", "_kernels"),
-    ("arguments", "schema", "geodesy", "stopwatch"),
-    ("reference",),
+    ("joins", "fusion_base", "schema", "shapley", "geodesy", "stopwatch"),
+    ("arguments",),
+    ("reference", "reference_joins"),
+    ("reference_maps", "reference_subsets"),
+    ("algebra",),
     ("operators", "kernels"),
-    ("manifest", "config"),
+    ("fusion_spec", "config"),
+    ("manifest",),
     ("bundle", "session", "modalities"),
-    ("plan", "datasheet", "sources"),
+    ("plan", "datasheet", "sources", "graph_fusion"),
     ("streams", "health", "encode", "fallback", "fuse", "head"),
     ("engine", "faults", "sinks"),
     ("replay", "verify", "doctor", "contents", "summary", "report"),
     ("run", "bench"),
-    ("demo",),
+    ("demo", "bench_peers"),
+    ("bench_kernels",),
     ("cli",),
 )
 STAGES = ("streams", "health", "encode", "fallback", "fuse", "head")

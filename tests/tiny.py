@@ -6,12 +6,13 @@ Nothing here comes from edgefuse_export, so that engine tests do not depend on t
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from fusion_truth import kernel_truth
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefuse import bundle as bundles
@@ -20,8 +21,15 @@ from edgefuse.operators import OPERATORS
 from edgefuse.types import Array
 
 DIM = 8
+KERNEL_OPERATORS = sorted(name for name, row in OPERATORS.items() if row.backend == "kernel")
 CLASSES = ("left", "right", "straight")
 PRIOR = (0.5, -0.25, 0.125)
+
+
+def dims_for(operator: str, streams: int) -> dict[str, int]:
+    """So many streams of odd lengths, or as many as the operator joins."""
+    lengths = {"a": 3, "b": 17, "c": 4, "d": 1, "e": 6, "f": 2}
+    return dict(list(lengths.items())[: OPERATORS[operator].exactly or streams])
 
 
 def linear(name: str, in_name: str, out_name: str, weight: Array, bias: Array) -> bytes:
@@ -54,10 +62,12 @@ class Tiny:
         self.operator = OPERATORS[operator]
         self.encoders = {n: (self._draw(d, d + 1), self._draw(d + 1)) for n, d in self.dims.items()}
         embeddings = {n: d + 1 for n, d in self.dims.items()}
-        self.parameters = {n: self._draw(*s) for n, s in self.operator.parameters(embeddings, DIM).items()}
-        width = self.operator.width(len(self.dims), DIM)
-        self.head = (self._draw(width, len(CLASSES)), self._draw(len(CLASSES)))
-        self.blocks = {"mean": self._draw(len(self.dims), DIM), "token": self._draw(len(self.dims), DIM)}
+        sizes = (DIM, self.operator.default_rank)
+        self.parameters = {n: self._draw(*s) for n, s in self.operator.parameters(embeddings, *sizes).items()}
+        self.theta = {name: self.parameters[name] for name in self.operator.theta(len(self.dims), *sizes)}
+        self.head = (self._draw(self.operator.width(len(self.dims), *sizes), len(CLASSES)), self._draw(len(CLASSES)))
+        shape = (len(self.dims), self.operator.columns(len(self.dims), *sizes))
+        self.blocks = {"mean": self._draw(*shape), "token": self._draw(*shape)}
 
     def _draw(self, *shape: int) -> Array:
         return self.rng.normal(0.0, 0.6, shape).astype(np.float32)
@@ -90,6 +100,7 @@ class Tiny:
             "fusion": {
                 "operator": self.operator.name,
                 "dim": DIM,
+                "rank": self.operator.default_rank,
                 "activation": self.operator.activation.name.lower(),
                 "file": "fusion.bin",
             },
@@ -119,40 +130,20 @@ class Tiny:
     def write(self, path: Path, **changes: Any) -> Bundle:
         return bundles.write(path, self.fields(**changes), self.files())
 
-    def truth(self, samples: Mapping[str, Array], substitutes: Mapping[str, Array] | None = None) -> Array:
-        """The outputs in float64 by the formulas of the operators, for exactly the streams in `samples`."""
-        rows = {name: self._row(name, samples[name]) for name in self.dims if name in samples}
-        rows.update({name: np.asarray(row, dtype=np.float64) for name, row in (substitutes or {}).items()})
-        ordered = {name: rows[name] for name in self.dims if name in rows}
-        fused = _join(self.operator.name, list(self.dims), ordered, self.parameters)
+    def fused(self, samples: Mapping[str, Array], stand_ins: Mapping[str, Array] | None = None) -> Array:
+        """The fused vector in float64 by the formula of the operator, for exactly the streams in `samples`."""
+        weights = [(self.parameters[f"{n}.weight"], self.parameters[f"{n}.bias"]) for n in self.dims]
+        x = [self._embedding(name, samples[name]) if name in samples else None for name in self.dims]
+        rows = [(stand_ins or {}).get(name) for name in self.dims]
+        return kernel_truth(self.operator.name, weights, self.theta, x, DIM, self.operator.default_rank, rows)
+
+    def truth(self, samples: Mapping[str, Array], stand_ins: Mapping[str, Array] | None = None) -> Array:
+        """The outputs in float64, for exactly the streams in `samples`."""
         weight, bias = self.head
-        result: Array = fused @ weight.astype(np.float64) + bias
+        result: Array = self.fused(samples, stand_ins) @ weight.astype(np.float64) + bias
         return result
 
-    def _row(self, name: str, payload: Array) -> Array:
+    def _embedding(self, name: str, payload: Array) -> Array:
         weight, bias = self.encoders[name]
-        embedding = payload.astype(np.float64) @ weight + bias
-        row: Array = embedding @ self.parameters[f"{name}.weight"].astype(np.float64) + self.parameters[f"{name}.bias"]
-        return np.maximum(row, 0.0) if self.operator.name == "multconcat" else row
-
-
-def _join(operator: str, names: Sequence[str], rows: Mapping[str, Array], parameters: Mapping[str, Array]) -> Array:
-    blocks = np.concatenate([rows.get(name, np.zeros(DIM)) for name in names])
-    stack = np.stack(list(rows.values()))
-    if operator == "gated":
-        order = [names.index(name) for name in rows]
-        logits = np.array(
-            [parameters["gate.weight"][i].astype(np.float64) @ u for i, u in zip(order, stack, strict=True)]
-        )
-        weights = np.exp(logits + parameters["gate.bias"][order])
-        gated: Array = (weights / weights.sum()) @ stack
-        return gated
-    joined = {
-        "concat": lambda: blocks,
-        "sum": lambda: stack.sum(axis=0),
-        "average": lambda: stack.mean(axis=0),
-        "max": lambda: stack.max(axis=0),
-        "product": lambda: stack.prod(axis=0),
-        "multconcat": lambda: np.concatenate([blocks, stack.prod(axis=0)]),
-    }
-    return np.asarray(joined[operator]())
+        embedding: Array = payload.astype(np.float64) @ weight + bias
+        return embedding

@@ -22,8 +22,8 @@ from typing import Any
 
 from edgefuse.errors import BundleError
 from edgefuse.files import write_whole
-from edgefuse.manifest import FILE_PATTERN, Manifest
-from edgefuse.schema import complaint, validate
+from edgefuse.manifest import Manifest
+from edgefuse.schema import FILE_PATTERN, complaint, validate
 
 MANIFEST = "manifest.json"
 MAX_BUNDLE_BYTES = 1 << 30

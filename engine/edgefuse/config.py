@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
@@ -58,6 +58,7 @@ class RunConfig(Strict):
                          sessions of its own after the engine: with a shared pool ONNX Runtime refuses those
     recover_samples      good samples in a row before a stream that failed is trusted again
     future_tolerance_ms  a stamp this far ahead of the tick waits for its time; beyond it is a fault
+    fusion_weights       float16 halves what the fusion kernel reads, at three digits of precision; sums stay float32
     """
 
     tick_hz: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
@@ -65,6 +66,7 @@ class RunConfig(Strict):
     shared_pool: bool = True
     recover_samples: Annotated[int, Field(ge=1, le=10_000)] = 5
     future_tolerance_ms: NotNegative = 50.0
+    fusion_weights: Literal["float32", "float16"] = "float32"
     ladder: Ladder | None = None
     streams: dict[Name, StreamConfig] = Field(default_factory=dict)
     faults: tuple[FaultConfig, ...] = ()

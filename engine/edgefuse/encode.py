@@ -11,7 +11,7 @@ from edgefuse.types import F32, Sample
 
 
 class Encoder:
-    """The encoder of one stream. It writes into `embedding`, a float32 [d] view of the buffer that fusion reads."""
+    """The encoder of one stream. It writes into `embedding`, a flat float32 view of the buffer that fusion reads."""
 
     def __init__(self, bundle: Bundle, plan: StreamPlan, embedding: F32) -> None:
         self._plan = plan
@@ -22,9 +22,9 @@ class Encoder:
         self._session = Session(bundle[plan.encoder], bundle.place(plan.encoder))
         self._session.expect(
             {"input": Port(plan.tensor_dtype, self._tensor.shape)},
-            {"embedding": Port("float32", (1, plan.embedding_dim))},
+            {"embedding": Port("float32", (1, *plan.embedding_shape))},
         )
-        self._session.bind({"input": self._tensor}, {"embedding": embedding.reshape(1, -1)})
+        self._session.bind({"input": self._tensor}, {"embedding": embedding.reshape(1, *plan.embedding_shape)})
 
     def holds(self, sample: Sample) -> bool:
         """Is the embedding in the buffer the one of this very sample?"""

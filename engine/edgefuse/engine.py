@@ -15,14 +15,14 @@ from edgefuse.datasheet import read_datasheet
 from edgefuse.encode import Encoder
 from edgefuse.errors import UsageError
 from edgefuse.fallback import Substitutes, descend, mode_of, select
-from edgefuse.fuse import Fusion
+from edgefuse.fuse import fusion_of
 from edgefuse.head import Head
 from edgefuse.health import StreamHealth, close_derived, inspect, judge_all
 from edgefuse.plan import Plan, StreamPlan, make_plan
 from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import Stream, copied
-from edgefuse.types import F32, Judged, Result, Sample, Trust
+from edgefuse.types import F32, U8, Judged, Result, Sample, Trust
 
 
 class Engine:
@@ -38,11 +38,11 @@ class Engine:
         self.pool = pool(self.plan.config.threads, shared=self.plan.config.shared_pool)
         self.datasheet = read_datasheet(bundle)
         self._expected = self.datasheet.expected() if self.datasheet else {}
-        self._fusion = Fusion(bundle)
+        self._fusion = fusion_of(bundle, self.plan.config.fusion_weights == "float16", config_place)
         self._substitutes = Substitutes.of(bundle)
-        self._head = Head(bundle, self._fusion.fused)
         views = zip(self.plan.streams, self._fusion.embeddings, strict=True)
         self._encoders = [Encoder(bundle, plan, view) for plan, view in views]
+        self._head = Head(bundle, self._fusion.fused)
         self.reset()
 
     def reset(self) -> None:
@@ -111,22 +111,34 @@ class Engine:
         return self._result(t_ns, outputs, trusts, in_domain, watch)
 
     def _encode(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Judged]:
-        for verdict, encoder in zip(judged, self._encoders, strict=True):
-            if verdict.sample is not None and not encoder.holds(verdict.sample):
-                encoder.preprocess(verdict.sample)
-                watch.lap("preprocess")
-                encoder.run(verdict.sample)
-                watch.lap("encode")
-        pairs = zip(judged, self._encoders, strict=True)
-        finite = [own.lost("non_finite") if own.sample is not None and not enc.finite else own for own, enc in pairs]
-        return close_derived(finite, self.plan.streams)
+        verdicts, asked = list(judged), set()
+        for i in self._fusion.wanted(lambda: self._stand(verdicts)):
+            asked.add(i)
+            verdicts[i] = self._encode_one(verdicts[i], self._encoders[i], watch)
+        known = [own if i in asked else own.set_aside() for i, own in enumerate(verdicts)]
+        return close_derived(known, self.plan.streams)
+
+    def _encode_one(self, verdict: Judged, encoder: Encoder, watch: Stopwatch) -> Judged:
+        if verdict.sample is None:
+            return verdict
+        if not encoder.holds(verdict.sample):
+            encoder.preprocess(verdict.sample)
+            watch.lap("preprocess")
+            encoder.run(verdict.sample)
+            watch.lap("encode")
+        return verdict if encoder.finite else verdict.lost("non_finite")
 
     def _fall_back(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Trust]:
         trusts = [descend(verdict, plan) for verdict, plan in zip(judged, self.plan.streams, strict=True)]
         select(trusts, self._fusion.select)
-        self._substitutes.fill(trusts, self._fusion.substitutes)
+        self._substitutes.fill(trusts, self._fusion.stand_ins)
         watch.lap("fallback")
         return trusts
+
+    def _stand(self, judged: Sequence[Judged]) -> U8:
+        """The mask as it would be if the answer were made from these verdicts."""
+        self._fall_back(close_derived(list(judged), self.plan.streams), Stopwatch())
+        return self._fusion.select
 
     def _fuse(self, trusts: Sequence[Trust], watch: Stopwatch) -> dict[str, F32]:
         if mode_of(trusts) == "blind":
@@ -150,15 +162,18 @@ class Engine:
         in_domain: bool | None,
         watch: Stopwatch,
     ) -> Result:
-        used = frozenset(plan.name for plan, trust in zip(self.plan.streams, trusts, strict=True) if trust.present)
+        standing = frozenset(
+            plan.name for plan, trust in zip(self.plan.streams, trusts, strict=True) if trust.available
+        )
         manifest = self.bundle.manifest
         return Result(
             t_ns=t_ns,
             mode=mode_of(trusts),
             outputs=outputs,
             labels=self._head.labels(outputs),
+            matches=self._head.matches(outputs),
             streams=dict(zip(self.plan.names, trusts, strict=True)),
-            expected=None if in_domain is False else self._expected.get(used),
+            expected=None if in_domain is False else self._expected.get(standing),
             in_domain=in_domain,
             timing_ms=watch.total(),
             bundle=(manifest.name, manifest.bundle_version),

@@ -19,29 +19,30 @@ _STATE_SELECT: dict[State, int] = {"fresh": PRESENT, "held": PRESENT, "imputed":
 
 @dataclass(frozen=True, slots=True)
 class Substitutes:
-    """Projected embeddings that stand in for a stream: rung -> float32 [streams, dim]."""
+    """What stands in for a stream: rung -> one float32 vector a stream, as long as the operator wants it."""
 
-    blocks: dict[Rung, F32]
+    blocks: dict[Rung, list[F32]]
 
     @classmethod
     def of(cls, bundle: Bundle) -> Substitutes:
         """Read the blocks of a bundle; a BundleError when the file has another size or holds non-finite values."""
         manifest = bundle.manifest
-        spec, shape = manifest.fallback, (len(manifest.streams), manifest.fusion.dim)
+        spec, sizes = manifest.fallback, manifest.stand_ins
         if spec.file is None:
             return cls({})
-        size = len(spec.blocks) * shape[0] * shape[1]
+        size = len(spec.blocks) * sum(sizes)
         values = np.frombuffer(bundle[spec.file], dtype="<f4") if len(bundle[spec.file]) == 4 * size else None
         if values is None or not np.isfinite(values).all():
             raise BundleError(f"is not {size} finite float32 values", place=bundle.place(spec.file))
-        blocks = values.astype(np.float32).reshape(len(spec.blocks), *shape)
-        return cls(dict(zip(spec.blocks, blocks, strict=True)))
+        blocks = values.astype(np.float32).reshape(len(spec.blocks), -1)
+        ends = np.cumsum(sizes)[:-1]
+        return cls({rung: np.split(block, ends) for rung, block in zip(spec.blocks, blocks, strict=True)})
 
-    def fill(self, trusts: Sequence[Trust], out: F32) -> None:
-        """Put each imputed stream's stand-in into its row of out [streams, dim]."""
+    def fill(self, trusts: Sequence[Trust], out: Sequence[F32]) -> None:
+        """Put each imputed stream's stand-in into its vector of out."""
         for i, trust in enumerate(trusts):
             if trust.state == "imputed" and trust.rung is not None:
-                out[i] = self.blocks[trust.rung][i]
+                out[i][:] = self.blocks[trust.rung][i]
 
 
 def descend(judged: Judged, plan: StreamPlan) -> Trust:
@@ -61,8 +62,8 @@ def select(trusts: Sequence[Trust], out: U8) -> None:
 
 
 def mode_of(trusts: Sequence[Trust]) -> Mode:
-    """full: every stream fresh; blind: none of them present; degraded: anything between."""
-    states = {trust.state for trust in trusts}
+    """full: every stream that the model asks for fresh; blind: none of them present; degraded: anything between."""
+    states = {trust.state for trust in trusts if trust.reason != "not_asked"}
     if states == {"fresh"}:
         return "full"
     return "degraded" if states & {"fresh", "held"} else "blind"

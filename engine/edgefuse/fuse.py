@@ -1,74 +1,131 @@
-"""Fuse: the present embeddings joined by the model's operator, in one kernel; absent streams cost nothing."""
+"""Fuse: the present embeddings joined by the model's operator; absent streams cost nothing and are never read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from edgefuse import kernels
+from edgefuse.algebra import Absent
+from edgefuse.arguments import I64
 from edgefuse.bundle import Bundle
-from edgefuse.errors import BundleError
+from edgefuse.errors import BundleError, ConfigError
+from edgefuse.fusion_base import Fusion
+from edgefuse.graph_fusion import GraphFusion, RoutedFusion
+from edgefuse.joins import Join
 from edgefuse.operators import OPERATORS
-from edgefuse.reference import Activation
-from edgefuse.types import F32, U8
+from edgefuse.reference import ABSENT, SUBSTITUTED, Reduce
+from edgefuse.types import F16, F32
 
 _ALIGN = 16  # float32 values: every embedding begins on a cache line of its own
 
 
-class Fusion:
-    """The operator of a bundle with its weights and its buffers.
+def fusion_of(bundle: Bundle, half: bool = False, config_place: str = "configuration") -> Fusion:
+    """The fusion that a bundle asks for; a BundleError naming the file that does not fit.
 
-    embeddings   one float32 [d_i] view a stream, where the encoders write
-    select       uint8 [N], the presence mask; substitutes: float32 [N, dim], read where select is 2
-    fused        float32 [width], what `run` computes and the head reads
+    half: hold the weights of a kernel as float16. ConfigError where they do not fit into it, or where there are none.
     """
+    spec = bundle.manifest.fusion
+    kernel = OPERATORS[spec.operator].backend == "kernel"
+    if half and (not kernel or spec.grid is not None):
+        raise ConfigError("the fusion of this bundle has no kernel weights", place=f"{config_place}: fusion_weights")
+    if kernel:
+        return MapFusion(bundle) if spec.grid is not None else KernelFusion(bundle, half, config_place)
+    return RoutedFusion(bundle) if spec.routes is not None else GraphFusion(bundle)
 
-    def __init__(self, bundle: Bundle) -> None:
-        spec, streams = bundle.manifest.fusion, bundle.manifest.streams
-        self._operator = OPERATORS[spec.operator]
-        self._activation = Activation[spec.activation.upper()]
-        dims = {stream.name: stream.embedding_dim for stream in streams}
-        shapes = self._operator.parameters(dims, spec.dim)
-        parameters = _unpack(bundle, spec.file, shapes)
-        self._weights = np.concatenate(
-            [parameters[name].reshape(-1) for name in shapes if not name.startswith("gate.")]
-        )
+
+class KernelFusion(Fusion):
+    """An operator run by our kernels: one projection of every stream, folded on the way or joined after."""
+
+    def __init__(self, bundle: Bundle, half: bool, config_place: str) -> None:
+        spec, dims = bundle.manifest.fusion, bundle.manifest.embedding_dims
+        self._operator, self._dim, self._rank = OPERATORS[spec.operator], spec.dim, spec.rank
+        size = (spec.dim, spec.rank)
+        columns, width = self._operator.columns(len(dims), *size), self._operator.width(len(dims), *size)
+        parameters = _unpack(bundle, spec.file, self._operator.parameters(dims, *size))
+        self._theta = _flat([parameters.pop(name) for name in self._operator.theta(len(dims), *size)])
+        weights = _flat(list(parameters.values()))
+        self._weights = _halved(weights, config_place) if half else weights
+        self._biases = [parameters[f"{name}.bias"] for name in dims]
         self._dims = np.array(list(dims.values()), dtype=np.int64)
-        self._weight_offsets = _starts([(d + 1) * spec.dim for d in dims.values()])
-        self._offsets = _starts([-(-d // _ALIGN) * _ALIGN for d in dims.values()])
-        self._packed = _aligned_zeros(int(self._offsets[-1] + self._dims[-1]))
-        self.embeddings = [self._packed[o : o + d] for o, d in zip(self._offsets, self._dims, strict=True)]
-        self.select: U8 = np.zeros(len(dims), dtype=np.uint8)
-        self.substitutes: F32 = np.zeros((len(dims), spec.dim), dtype=np.float32)
-        self.fused: F32 = np.zeros(self._operator.width(len(dims), spec.dim), dtype=np.float32)
-        if self._operator.gate:
-            self._gate = parameters["gate.weight"], parameters["gate.bias"]
-            self._projected = np.zeros((len(dims), spec.dim), dtype=np.float32)
-            self.alpha: F32 = np.zeros(len(dims), dtype=np.float32)
+        self._weight_offsets = _starts([(d + 1) * columns for d in dims.values()])
+        self._packed, self._offsets, self.embeddings = _pack(list(dims.values()))
+        self._allot(len(dims), columns, width)
+
+    def _allot(self, streams: int, columns: int, width: int) -> None:
+        self.select, self._taken = np.zeros(streams, dtype=np.uint8), np.zeros(streams, dtype=np.uint8)
+        self._substitutes = np.zeros((streams, columns), dtype=np.float32)
+        self.stand_ins = list(self._substitutes)
+        self._rows = np.zeros((streams, columns), dtype=np.float32)
+        self.fused = np.zeros(width, dtype=np.float32)
 
     def run(self) -> None:
-        """Compute `fused` from the embeddings, the mask and the substitutes as they stand now."""
-        if not self._operator.gate:
-            self._project(self._operator.concat, self.fused)
+        self._taken[:] = self.select
+        if self._operator.absent == Absent.ZERO_INPUT:
+            self._take_biases()
+        if self._operator.join == Join.NONE:
+            self._project(self._operator.concat, self._operator.reduce, self.fused)
             return
-        self._project(True, self._projected.reshape(-1))
-        kernels.fuse_gate(self._projected, self.select, *self._gate, self.fused, self.alpha)
+        self._project(True, Reduce.NONE, self._rows.reshape(-1))
+        kernels.fuse_join(self._operator.join, self._rows, self._taken, self._theta, self._dim, self._rank, self.fused)
 
-    def _project(self, concat: bool, out: F32) -> None:
+    def _take_biases(self) -> None:
+        for i in np.flatnonzero(self._taken == ABSENT):
+            self._substitutes[i] = self._biases[i]
+            self._taken[i] = SUBSTITUTED
+
+    def _project(self, concat: bool, reduce: int, out: F32) -> None:
         kernels.fuse_project(
             self._packed,
             self._dims,
             self._offsets,
             self._weights,
             self._weight_offsets,
-            self.substitutes,
-            self.select,
-            self._activation,
-            self._operator.reduce,
+            self._substitutes,
+            self._taken,
+            self._operator.activation,
+            reduce,
             concat,
             out,
         )
+
+
+class MapFusion(Fusion):
+    """An operator over feature maps [dim, H, W]. They arrive projected: the 1x1 projection is part of the encoders."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        spec, n = bundle.manifest.fusion, len(bundle.manifest.streams)
+        _unpack(bundle, spec.file, {})  # nothing: a weight here would be one that no one applies
+        self._operator, self._cells = OPERATORS[spec.operator], math.prod(spec.grid or ())
+        self._packed, self._offsets, self.embeddings = _pack([spec.dim * self._cells] * n)
+        self.select = np.zeros(n, dtype=np.uint8)
+        self._substitutes = np.zeros((n, spec.dim), dtype=np.float32)
+        self.stand_ins = list(self._substitutes)
+        self.fused = _aligned_zeros(math.prod(bundle.manifest.fused_shape))
+
+    def run(self) -> None:
+        kernels.fuse_maps(
+            self._packed,
+            self._offsets,
+            self._substitutes,
+            self.select,
+            self._cells,
+            self._operator.activation,
+            self._operator.reduce,
+            self._operator.concat,
+            self.fused,
+        )
+
+
+def _halved(weights: F32, place: str) -> F16:
+    with np.errstate(over="ignore"):
+        halves = weights.astype(np.float16)
+    if not np.isfinite(halves).all():
+        largest = float(np.abs(weights).max())
+        raise ConfigError(f"float16 cannot hold weight {largest:g} of this bundle", place=f"{place}: fusion_weights")
+    return halves
 
 
 def _unpack(bundle: Bundle, file: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, F32]:
@@ -77,14 +134,25 @@ def _unpack(bundle: Bundle, file: str, shapes: dict[str, tuple[int, ...]]) -> di
     if len(data) != 4 * sum(sizes):
         raise BundleError(f"has {len(data)} bytes, the operator needs {4 * sum(sizes)}", place=place)
     values = np.frombuffer(data, dtype="<f4").astype(np.float32)
-    parts = np.split(values, np.cumsum(sizes)[:-1])
+    parts = np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
     for name, part in zip(shapes, parts, strict=True):
         if not np.isfinite(part).all():
             raise BundleError(f"parameter {name} holds non-finite values", place=place)
     return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
-def _starts(sizes: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _flat(arrays: Sequence[F32]) -> F32:
+    return np.concatenate([np.zeros(0, np.float32), *(array.reshape(-1) for array in arrays)])
+
+
+def _pack(sizes: Sequence[int]) -> tuple[F32, I64, list[F32]]:
+    """One buffer for all embeddings, where each begins, and a view of each."""
+    offsets = _starts([-(-size // _ALIGN) * _ALIGN for size in sizes])
+    packed = _aligned_zeros(int(offsets[-1]) + sizes[-1])
+    return packed, offsets, [packed[o : o + size] for o, size in zip(offsets, sizes, strict=True)]
+
+
+def _starts(sizes: Sequence[int]) -> I64:
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
 
 

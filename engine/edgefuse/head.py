@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgefuse.bundle import Bundle
+from edgefuse.manifest import OutputSpec
 from edgefuse.session import Port, Session
 from edgefuse.types import F32
 
@@ -15,13 +16,14 @@ class Head:
     """The head network, bound to the fused vector that it reads."""
 
     def __init__(self, bundle: Bundle, fused: F32) -> None:
+        shape = (1, *bundle.manifest.fused_shape)
         spec = bundle.manifest.head
         self._specs = spec.outputs
         self._buffers = {out.name: np.zeros((1, len(out.prior)), dtype=np.float32) for out in spec.outputs}
         self._session = Session(bundle[spec.file], bundle.place(spec.file))
         ports = {name: Port("float32", buffer.shape) for name, buffer in self._buffers.items()}
-        self._session.expect({"fused": Port("float32", (1, fused.size))}, ports)
-        self._session.bind({"fused": fused.reshape(1, -1)}, self._buffers)
+        self._session.expect({"fused": Port("float32", shape)}, ports)
+        self._session.bind({"fused": fused.reshape(shape)}, self._buffers)
 
     def run(self) -> None:
         """Compute the outputs from the fused vector as it stands."""
@@ -36,6 +38,15 @@ class Head:
         return {spec.name: np.asarray(spec.prior, dtype=np.float32) for spec in self._specs}
 
     def labels(self, outputs: Mapping[str, F32]) -> dict[str, str]:
-        """The most likely class of every output that is class logits; the first one where several are equal."""
-        classes = (spec for spec in self._specs if spec.kind == "class_logits")
-        return {spec.name: spec.labels[int(np.argmax(outputs[spec.name]))] for spec in classes}
+        """The most likely class, or nearest entry, of every output with labels; the first where several are equal."""
+        labelled = (spec for spec in self._specs if spec.labels)
+        return {spec.name: spec.labels[int(np.argmax(outputs[spec.name]))] for spec in labelled}
+
+    def matches(self, outputs: Mapping[str, F32]) -> dict[str, list[tuple[str, float]]]:
+        """The `top_k` nearest entries of every output that is similarities, the nearest first."""
+        return {spec.name: _nearest(spec, outputs[spec.name]) for spec in self._specs if spec.kind == "similarity"}
+
+
+def _nearest(spec: OutputSpec, scores: F32) -> list[tuple[str, float]]:
+    best = np.argsort(-scores, kind="stable")[: spec.top_k]
+    return [(spec.labels[i], float(scores[i])) for i in best]

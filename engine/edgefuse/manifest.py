@@ -8,19 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgefuse.arguments import MAX_STREAMS
+from edgefuse.fusion_spec import FusionSpec
 from edgefuse.operators import OPERATORS
-from edgefuse.schema import Finite, Name, Positive, Strict
+from edgefuse.schema import Dim, FileName, Finite, Name, Positive, Strict
 from edgefuse.types import Rung
 
 SCHEMA_VERSION = 1
 MAX_TENSOR_VALUES = 1 << 26  # of one sample: 256 MiB of float32
 # Inputs of the portable graph and parameters of the fusion that a stream of the same name would shadow.
-RESERVED_NAMES = ("gate", "present", "fused")
-FILE_PATTERN = r"^([a-z][a-z0-9_]{0,31}/){0,2}[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-
-FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
+RESERVED_NAMES = ("join", "present", "fused", "scores")
 Size = Annotated[int, Field(ge=0, le=1 << 31)]
-Dim = Annotated[int, Field(ge=1, le=1 << 16)]
 
 
 class FileSpec(Strict):
@@ -57,36 +54,27 @@ class StreamSpec(Strict):
         return self
 
 
-class FusionSpec(Strict):
-    """The operator of the table that joins the embeddings, each projected to `dim`."""
-
-    operator: Name
-    dim: Dim
-    activation: Literal["identity", "relu"]
-    file: FileName
-
-    @model_validator(mode="after")
-    def _known(self) -> FusionSpec:
-        if self.operator not in OPERATORS:
-            raise ValueError(f"unknown operator {self.operator!r}; known: {', '.join(OPERATORS)}")
-        return self
-
-
 class OutputSpec(Strict):
-    """One output of the head; `prior` is the answer that the model gives when no stream is left."""
+    """One output of the head; `prior` is the answer that the model gives when no stream is left.
+
+    Similarities are to the entries that `labels` names; a result holds the `top_k` nearest of them.
+    """
 
     name: Name
-    kind: Literal["class_logits", "regression"]
+    kind: Literal["class_logits", "regression", "similarity"]
     prior: Annotated[tuple[Finite, ...], Field(min_length=1)]
     labels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    top_k: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _named(self) -> OutputSpec:
-        names = self.labels if self.kind == "class_logits" else self.units
+        names = self.units if self.kind == "regression" else self.labels
         if len(names) != len(self.prior):
-            what = "labels" if self.kind == "class_logits" else "units"
+            what = "units" if self.kind == "regression" else "labels"
             raise ValueError(f"{len(names)} {what} for {len(self.prior)} values")
+        if (self.top_k is not None) != (self.kind == "similarity"):
+            raise ValueError("top_k and kind 'similarity' go together")
         return self
 
 
@@ -98,7 +86,7 @@ class HeadSpec(Strict):
 
 
 class FallbackSpec(Strict):
-    """The ladder the model was trained for; `file` holds a [streams, dim] float32 block for each of `blocks`."""
+    """The ladder the model was trained for; `file` holds float32 vectors: of each of `blocks`, one a stream."""
 
     ladder: Annotated[tuple[Rung, ...], Field(min_length=1)] = ("hold", "mask")
     blocks: tuple[Literal["mean", "token"], ...] = ()
@@ -145,7 +133,7 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        for problem in (*self._stream_problems(), *self._file_problems()):
+        for problem in (*self._stream_problems(), *self._fusion_problems(), *self._file_problems()):
             raise ValueError(problem)
         return self
 
@@ -163,6 +151,22 @@ class Manifest(Strict):
         wrong = [what for what, g in zip(other, self.golden, strict=True) if set(g.outputs) != set(outputs)]
         return taken + twice + lost + chains + same + foreign + wrong
 
+    def _fusion_problems(self) -> list[str]:
+        spec = self.fusion
+        refusal = OPERATORS[spec.operator].refusal(len(self.streams), spec.dim, spec.rank, spec.grid is not None)
+        if refusal is not None:
+            return [f"fusion: {refusal}"]
+        cells = math.prod(spec.grid or ())
+        most = max(math.prod(self.fused_shape), *(s.embedding_dim * cells for s in self.streams))
+        found = [f"fusion: {most} values are more than {MAX_TENSOR_VALUES}"] if most > MAX_TENSOR_VALUES else []
+        if spec.grid is not None and OPERATORS[spec.operator].backend == "kernel":
+            maps = [(s.name, s.embedding_dim) for s in self.streams if s.embedding_dim != spec.dim]
+            found += [f"streams.{n}.embedding_dim: {d} channels, the fusion joins maps of {spec.dim}" for n, d in maps]
+        if spec.routes is not None:
+            asked = [*spec.routes.gate_streams, *(name for b in spec.routes.branches for name in b.streams)]
+            found += [f"fusion.routes: no stream {name!r}" for name in asked if name not in self.stream_names]
+        return found
+
     def _file_problems(self) -> list[str]:
         return [f"{name} is used but not listed under files" for name in self.used_files if name not in self.files]
 
@@ -171,8 +175,32 @@ class Manifest(Strict):
         return tuple(stream.name for stream in self.streams)
 
     @property
+    def embedding_dims(self) -> dict[str, int]:
+        return {stream.name: stream.embedding_dim for stream in self.streams}
+
+    @property
+    def fused_width(self) -> int:
+        """Length of the fused vector, or its channels."""
+        spec = self.fusion
+        return spec.width or OPERATORS[spec.operator].width(len(self.streams), spec.dim, spec.rank)
+
+    @property
+    def fused_shape(self) -> tuple[int, ...]:
+        """Of what the head receives: a vector, or a map where a kernel joins maps."""
+        kernel = OPERATORS[self.fusion.operator].backend == "kernel"
+        return (self.fused_width, *(self.fusion.grid or ())) if kernel else (self.fused_width,)
+
+    @property
+    def stand_ins(self) -> list[int]:
+        """How long what stands in for each stream is."""
+        return OPERATORS[self.fusion.operator].stand_ins(self.embedding_dims, self.fusion.dim, self.fusion.rank)
+
+    @property
     def used_files(self) -> tuple[str, ...]:
         """Every file that some field refers to."""
         golden = [f for g in self.golden for f in (*g.samples.values(), *g.outputs.values())]
         optional = [f for f in (self.fallback.file, self.datasheet) if f is not None]
-        return (*(s.encoder for s in self.streams), self.fusion.file, self.head.file, self.graph, *optional, *golden)
+        routes = self.fusion.routes
+        routed = () if routes is None else (routes.gate, *(branch.file for branch in routes.branches))
+        parts = (*(s.encoder for s in self.streams), self.fusion.file, *routed, self.head.file, self.graph)
+        return (*parts, *optional, *golden)

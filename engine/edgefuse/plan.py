@@ -31,7 +31,7 @@ class StreamPlan:
     tensor_dtype: str
     tensor_shape: tuple[int, ...]
     encoder: str
-    embedding_dim: int
+    embedding_shape: tuple[int, ...]
     fresh_ns: int
     max_age_ns: int
     ladder: tuple[Rung, ...]
@@ -99,7 +99,7 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
         tensor_dtype=spec.tensor_dtype,
         tensor_shape=spec.tensor_shape,
         encoder=spec.encoder,
-        embedding_dim=spec.embedding_dim,
+        embedding_shape=(spec.embedding_dim, *(bundle.manifest.fusion.grid or ())),
         fresh_ns=round(fresh_ms * NS_PER_MS),
         max_age_ns=round(max_age_ms * NS_PER_MS),
         ladder=_ladder(bundle, change, config, theirs),

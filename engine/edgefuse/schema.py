@@ -10,7 +10,11 @@ from pydantic_core import ErrorDetails
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
 
+FILE_PATTERN = r"^([a-z][a-z0-9_]{0,31}/){0,2}[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
+Dim = Annotated[int, Field(ge=1, le=1 << 16)]
 
 
 def _finite(value: float) -> float:

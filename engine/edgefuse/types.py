@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -44,11 +45,13 @@ Reason = Literal[
     "poor_fix",
     "parent_lost",
     "overflow",
+    "not_asked",
 ]
 
-# What a reason says about its stream. `warn` drops the one sample and keeps the stream; `error` takes the stream out
-# until enough good samples in a row have come; `stale` is silence.
+# What a reason says about its stream. `ok`: nothing is wrong, the model answers without it. `warn` drops the one sample
+# and keeps the stream; `error` takes the stream out until enough good samples in a row have come; `stale` is silence.
 LEVEL: Mapping[Reason, Health] = {
+    "not_asked": "ok",
     "no_data": "stale",
     "too_old": "stale",
     "late": "warn",
@@ -116,6 +119,10 @@ class Judged:
         """The same stream, with its sample taken away for a reason found later."""
         return Judged(LEVEL[reason], reason, self.age_ms, None, False)
 
+    def set_aside(self) -> Judged:
+        """The same stream, sound but not asked for by the model."""
+        return self.lost("not_asked") if self.sample is not None else self
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -136,6 +143,11 @@ class Trust:
     def present(self) -> bool:
         """Is the answer made from this stream's own samples?"""
         return self.state in ("fresh", "held")
+
+    @property
+    def available(self) -> bool:
+        """Could it have been made from them, had the model asked?"""
+        return self.present or self.reason == "not_asked"
 
     def as_json(self) -> dict[str, object]:
         age = None if self.age_ms is None else round(self.age_ms, 3)
@@ -160,8 +172,9 @@ class Expected:
 class Result:
     """One answer: what it is, what it was made from, and how good it is expected to be.
 
-    outputs    name -> float32 vector, as the head gives it (class logits, regression values)
-    labels     name -> the most likely class, for outputs that are class logits
+    outputs    name -> float32 vector, as the head gives it (class logits, regression values, similarities)
+    labels     name -> the most likely class, or the nearest entry, for outputs that have labels
+    matches    name -> (label, similarity) of the nearest entries, the nearest first, for outputs that are similarities
     expected   None where the bundle measured nothing, or where `in_domain` is False
     in_domain  False when the samples come from another world than the one the model was trained on, None when unknown
     timing_ms  stage -> duration of this tick's stage; "total" is the whole of `step`
@@ -176,6 +189,7 @@ class Result:
     in_domain: bool | None
     timing_ms: Mapping[str, float]
     bundle: tuple[str, int]
+    matches: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -183,18 +197,27 @@ class Result:
         return tuple(name for name, trust in self.streams.items() if trust.present)
 
     def as_json(self) -> dict[str, object]:
-        """The result as one JSON-ready line; floats round-trip exactly, non-finite values never occur."""
+        """The result as one JSON-ready line; floats round-trip exactly, non-finite values never occur.
+
+        Of similarities, which may be thousands, the line holds the matches alone.
+        """
+        outputs = {name: values for name, values in self.outputs.items() if name not in self.matches}
         return {
             "t_ns": self.t_ns,
             "mode": self.mode,
-            "outputs": {name: [float(v) for v in values] for name, values in self.outputs.items()},
+            "outputs": {name: [float(v) for v in values] for name, values in outputs.items()},
             "labels": dict(self.labels),
             "streams": {name: trust.as_json() for name, trust in self.streams.items()},
             "expected": self.expected.as_json() if self.expected else None,
             "in_domain": self.in_domain,
             "timing_ms": {stage: round(ms, 4) for stage, ms in self.timing_ms.items()},
             "bundle": {"name": self.bundle[0], "version": self.bundle[1]},
+            **({"matches": {name: _pairs(found) for name, found in self.matches.items()}} if self.matches else {}),
         }
+
+
+def _pairs(found: Sequence[tuple[str, float]]) -> list[dict[str, object]]:
+    return [{"label": label, "similarity": similarity} for label, similarity in found]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,33 @@
+"""What every fusion offers the engine: buffers that the encoders fill, a mask, stand-ins, and the fused vector."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+
+from edgefuse.types import F32, U8
+
+
+class Fusion(ABC):
+    """The operator of a bundle with its weights and its buffers.
+
+    embeddings   one flat float32 view a stream, where the encoders write
+    select       uint8 [N], the presence mask; stand_ins: one float32 view a stream, read where select is 2
+    fused        float32, what `run` computes and the head reads
+    """
+
+    embeddings: Sequence[F32]
+    select: U8
+    stand_ins: Sequence[F32]
+    fused: F32
+
+    def wanted(self, standing: Callable[[], U8]) -> Iterable[int]:
+        """The streams whose embeddings an answer needs, each to be encoded before the next is asked for.
+
+        standing: gives the mask as it stands now, with what turned out to be unusable taken out.
+        """
+        return range(len(self.embeddings))
+
+    @abstractmethod
+    def run(self) -> None:
+        """Compute `fused` from the embeddings, the mask and the stand-ins as they stand now."""
