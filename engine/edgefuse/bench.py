@@ -55,7 +55,7 @@ def bench(engine: Engine, *, rounds: int = 2000, warmup: int = 50) -> dict[str, 
     for title, present in scenarios.items():
         contenders = _contenders(engine, {name: samples[name] for name in present})
         _verify(contenders, title)
-        timings = _interleave(contenders, rounds, warmup)
+        timings = interleave(contenders, rounds, warmup)
         peers = timings[1:]
         results[title] = {
             "timings": {t.name: t.as_json() for t in timings},
@@ -107,12 +107,18 @@ def _verify(contenders: dict[str, Contender], title: str) -> None:
                 raise UsageError(f"bench: {title}: {name} answers {output} differently from the engine")
 
 
-def _interleave(contenders: dict[str, Contender], rounds: int, warmup: int) -> Sequence[Timing]:
+def interleave(contenders: dict[str, Contender], rounds: int, warmup: int, *, warm: bool = False) -> Sequence[Timing]:
+    """Time every contender once a round, the first of each round rotating, after `warmup` rounds that are not kept.
+
+    warm: run each once more right before it is timed, so that it finds its own data in the caches.
+    """
     names = list(contenders)
     ns = np.zeros((len(names), rounds))
     for i in range(-warmup, rounds):
         for k in range(len(names)):
             which = (k + i) % len(names)  # nobody is always the one that runs after the same neighbour
+            if warm:
+                contenders[names[which]]()
             start = time.perf_counter_ns()
             contenders[names[which]]()
             if i >= 0:

@@ -95,6 +95,7 @@ def _inspect_options(parser: argparse.ArgumentParser) -> None:
 def _bench_options(parser: argparse.ArgumentParser) -> None:
     _bundle_option(parser)
     parser.add_argument("--rounds", type=_rounds, default=2000, help="rounds of every contender (default 2000)")
+    parser.add_argument("--kernels", action="store_true", help="the fusion kernels alone, against other runtimes")
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +158,12 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     from edgefuse.bench import bench, describe
 
+    if arguments.kernels:
+        from edgefuse import bench_kernels as kernels
+
+        measured = kernels.bench_kernels(rounds=arguments.rounds)
+        print(kernels.describe(measured))
+        return finish(arguments, measured)
     figures = bench(_engine(arguments.bundle, None), rounds=arguments.rounds)
     print(describe(figures))
     return finish(arguments, figures)
