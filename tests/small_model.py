@@ -1,8 +1,8 @@
-"""A small FusionModel for tests, and the fusion formulas in float64 NumPy, written without a look at the model."""
+"""A small FusionModel for tests: three streams of different kinds and widths, two outputs, weights from a seed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -55,7 +55,9 @@ def small_model(
         "depth": Stream("depth", made["depth"], 18, {"width": 7, "height": 5}, 100.0, 400.0),
         "radar": Stream("vector", made["radar"], 2, {"shape": [3]}, 100.0, 400.0),
     }
-    head = head or TwoHeads(OPERATORS[operator].width(3, DIM))
+    row = OPERATORS[operator]
+    streams = dict(list(streams.items())[: row.exactly])
+    head = head or TwoHeads(row.width(len(streams), DIM, row.default_rank))
     outputs: list[ClassOutput | RegressionOutput] = [ClassOutput("way", LABELS), RegressionOutput("speed", ["m/s"])]
     model = FusionModel(streams, operator, DIM, head, outputs, absent="token" if absent == "token" else "identity")
     model.fit_prior("way", torch.tensor([0, 0, 1, 2, 2, 2]))
@@ -84,37 +86,3 @@ def tensors(rows: int, seed: int = 0) -> dict[str, Tensor]:
         "depth": torch.from_numpy(rng.integers(0, 9000, (rows, 5, 7)).astype(np.uint16)),
         "radar": torch.from_numpy(rng.normal(size=(rows, 3)).astype(np.float32)),
     }
-
-
-def fused_truth(
-    operator: str,
-    weights: Mapping[str, Array],
-    names: Sequence[str],
-    embeddings: Sequence[Array | None],
-    tokens: Array | None,
-) -> Array:
-    """The fused vector of one row in float64; embeddings of absent streams are None, tokens [N, D] stand for them."""
-    rows: dict[str, Array] = {}
-    for i, (name, embedding) in enumerate(zip(names, embeddings, strict=True)):
-        if embedding is not None:
-            u = embedding.astype(np.float64) @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
-            rows[name] = np.maximum(u, 0.0) if operator == "multconcat" else u
-        elif tokens is not None:
-            rows[name] = tokens[i].astype(np.float64)
-    stack = np.array(list(rows.values()))
-    blocks = np.concatenate([rows.get(name, np.zeros(DIM)) for name in names])
-    if operator == "gated":
-        order = [list(names).index(name) for name in rows]
-        g = np.array(
-            [weights["gate.weight"][i] @ u + weights["gate.bias"][i] for i, u in zip(order, stack, strict=True)]
-        )
-        return np.asarray((np.exp(g) / np.exp(g).sum()) @ stack)
-    folds: dict[str, Callable[[], Array]] = {
-        "concat": lambda: blocks,
-        "sum": lambda: stack.sum(0),
-        "average": lambda: stack.sum(0) / len(stack),
-        "max": lambda: stack.max(0),
-        "product": lambda: stack.prod(0),
-        "multconcat": lambda: np.concatenate([blocks, stack.prod(0)]),
-    }
-    return np.asarray(folds[operator]())

@@ -16,15 +16,17 @@ import onnx  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 from torch import nn  # noqa: E402
 
-from edgefuse.operators import OPERATORS  # noqa: E402
 from edgefuse.session import pool  # noqa: E402
 from edgefuse.types import Array  # noqa: E402
 from edgefuse_export import ExportError, FusionModel  # noqa: E402
-from edgefuse_export.to_onnx import IR_VERSION, OPSET, compose, encoder_body, head_body, to_onnx  # noqa: E402
-from small_model import DIM, NAMES, TwoHeads, encoders, small_model, tensors  # noqa: E402
+from edgefuse_export.to_onnx import compose, encoder_body, fusion_body, head_body, to_onnx  # noqa: E402
+from edgefuse_export.trace import IR_VERSION, OPSET  # noqa: E402
+from small_model import NAMES, encoders, small_model, tensors  # noqa: E402
 
 MASKS = list(itertools.product((True, False), repeat=3))
-POLICIES = list(itertools.product(sorted(OPERATORS), ("identity", "token")))
+# The fusion of every operator is held against the others in test_operators.py; here it is the way through a model.
+POLICIES = [("multconcat", "identity"), ("multconcat", "token"), ("max", "identity"), ("lmf", "identity")]
+POLICIES += [("gated", "token"), ("attention_pooling", "identity"), ("dynamic", "identity")]
 
 
 # Tracing takes seconds, so that the parts that models share are traced once.
@@ -32,22 +34,14 @@ POLICIES = list(itertools.product(sorted(OPERATORS), ("identity", "token")))
 def shared_parts() -> tuple[dict[str, nn.Module], dict[str, Any]]:
     parts = encoders()
     model = small_model(parts=parts)
-    return parts, {spec.name: encoder_body(spec, parts[spec.name]) for spec in model.specs}
+    return parts, {spec.name: encoder_body(model, i) for i, spec in enumerate(model.specs)}
 
 
 @functools.cache
-def shared_head(width: int) -> tuple[nn.Module, list[Any]]:
-    torch.manual_seed(2)
-    return TwoHeads(width), []
-
-
 def whole(operator: str, absent: str) -> tuple[FusionModel, bytes]:
     parts, bodies = shared_parts()
-    head, traced = shared_head(OPERATORS[operator].width(3, DIM))
-    model = small_model(operator, absent, parts, head)
-    if not traced:
-        traced.append(head_body(model))
-    return model, compose(model, bodies, traced[0]).SerializeToString()
+    model = small_model(operator, absent, parts)
+    return model, compose(model, bodies, fusion_body(model), head_body(model)).SerializeToString()
 
 
 def session(content: bytes) -> ort.InferenceSession:
@@ -119,6 +113,7 @@ def test_names_of_streams_do_not_meet_names_inside_the_graph() -> None:
     proto = onnx.load_from_string(whole("multconcat", "identity")[1])
     inner = {name for node in proto.graph.node for name in node.output}
     assert {name for name in inner if "/" not in name} == {"Some", "way", "speed"}
+    assert all(name.split("/")[0] in (*NAMES, "Fusion", "Head", "Some") for name in inner if "/" in name)
 
 
 class Branching(nn.Module):
@@ -131,4 +126,4 @@ class Branching(nn.Module):
 def test_an_encoder_that_cannot_be_traced_is_named() -> None:
     model = small_model(parts={**encoders(), "radar": Branching()})
     with pytest.raises(ExportError, match="stream 'radar': the encoder: torch cannot export it"):
-        encoder_body(model.specs[2], Branching())
+        encoder_body(model, 2)

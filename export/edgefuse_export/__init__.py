@@ -6,36 +6,49 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgefuse_export.declare import ClassOutput, RegressionOutput, SimilarityOutput, Stream
     from edgefuse_export.dropout import close_derived, modality_dropout
     from edgefuse_export.encoders import DepthInput, GpsInput, ImageInput
     from edgefuse_export.errors import ExportError
-    from edgefuse_export.models import ClassOutput, FusionModel, RegressionOutput, Stream
+    from edgefuse_export.graph_fusion import OnnxFusion
+    from edgefuse_export.graphs.dynamic import Dynamic
+    from edgefuse_export.models import FusionModel
     from edgefuse_export.package import Recipe, export_bundle
     from edgefuse_export.report import GateReport
+    from edgefuse_export.similarity import SimilarityHead, contrastive_loss
 
 __all__ = [
     "ClassOutput",
     "DepthInput",
+    "Dynamic",
     "ExportError",
     "FusionModel",
     "GateReport",
     "GpsInput",
     "ImageInput",
+    "OnnxFusion",
     "Recipe",
     "RegressionOutput",
+    "SimilarityHead",
+    "SimilarityOutput",
     "Stream",
     "close_derived",
+    "contrastive_loss",
     "export_bundle",
     "modality_dropout",
 ]
 
 _HOMES = {
+    "declare": ("ClassOutput", "RegressionOutput", "SimilarityOutput", "Stream"),
     "dropout": ("close_derived", "modality_dropout"),
     "encoders": ("DepthInput", "GpsInput", "ImageInput"),
     "errors": ("ExportError",),
-    "models": ("ClassOutput", "FusionModel", "RegressionOutput", "Stream"),
+    "graph_fusion": ("OnnxFusion",),
+    "graphs.dynamic": ("Dynamic",),
+    "models": ("FusionModel",),
     "package": ("Recipe", "export_bundle"),
     "report": ("GateReport",),
+    "similarity": ("SimilarityHead", "contrastive_loss"),
 }
 
 

@@ -36,8 +36,9 @@ def _encoders(model: FusionModel, tensors: Mapping[str, Array]) -> Iterator[str]
 
 
 def _head(model: FusionModel) -> Iterator[str]:
-    fused = torch.zeros(2, model.fusion.width, device=model.device)
-    what = f"the head fails on a fused vector [B, {model.fusion.width}]"
+    words = ", ".join(map(str, model.fused_shape))
+    fused = torch.zeros(2, *model.fused_shape, device=model.device)
+    what = f"the head fails on a fused vector [B, {words}]"
     yield from _complaints(what, functools.partial(model.heads, fused))
 
 

@@ -1,4 +1,4 @@
-"""The fusion operators as one torch module, driven by the engine's table, with absent streams selected away."""
+"""The fusion operators as torch modules, driven by the engine's table, with absent streams selected away."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from edgefuse.operators import OPERATORS, Operator
+from edgefuse.algebra import Absent as Policy
+from edgefuse.algebra import Operator
+from edgefuse.joins import Join, Size
+from edgefuse.operators import OPERATORS
 from edgefuse.reference import Activation, Reduce
 from edgefuse_export.errors import ExportError
+from edgefuse_export.joins import JOINS, Rows, select
 
 Absent = Literal["identity", "token"]
+Grid = tuple[int, int]
 
 # What an absent stream contributes where nothing is learned for it: it leaves the reduction as if it were not there.
 IDENTITY: Mapping[Reduce, float] = {
@@ -22,93 +27,151 @@ IDENTITY: Mapping[Reduce, float] = {
     Reduce.AVERAGE: 0.0,
     Reduce.MAX: -float("inf"),
     Reduce.PRODUCT: 1.0,
+    Reduce.JOINT_PRODUCT: 1.0,
 }
+# Of the joins' parameters these are stated, not learned: EmbraceNet draws evenly, a prior is counted.
+_STATED = {("embracenet", "join.logit"), ("late_product", "join.log_prior")}
 
 
 class Fusion(nn.Module):
-    """N embeddings and a presence mask to one vector of `width`, by a row of `edgefuse.operators.OPERATORS`.
+    """N embeddings and a presence mask to one vector of `width`, by an operator that runs as a kernel on the device.
 
-    u_i = act(W_i^T e_i + b_i) where present, else the operator's identity or the learned token_i; then the blocks
-    u_1 || ... || u_N, the reduction, or both. MultConcat: Amel et al. 2024, arXiv 2406.04349.
+    u_i = act(W_i^T e_i + b_i) where present, else the operator's absent vector or the learned token_i; then the blocks
+    u_1 || ... || u_N, a reduction, or the operator's join. Maps [B, d_i, H, W] are projected cell by cell.
     """
 
-    def __init__(self, operator: str, dims: Mapping[str, int], dim: int, absent: Absent = "identity") -> None:
+    def __init__(
+        self,
+        operator: str,
+        dims: Mapping[str, int],
+        dim: int,
+        absent: Absent = "identity",
+        rank: int = 1,
+        grid: Grid | None = None,
+    ) -> None:
         super().__init__()
-        if operator not in OPERATORS:
-            raise ExportError(f"unknown operator {operator!r}; known: {', '.join(OPERATORS)}")
-        self.operator: Operator = OPERATORS[operator]
-        self.dims, self.dim = dict(dims), dim
-        self.width = self.operator.width(len(dims), dim)
-        self.projections = nn.ModuleList(_Projection(d, dim) for d in dims.values())
-        self.tokens = nn.Parameter(0.1 * torch.randn(len(dims), dim)) if absent == "token" else None
-        self.gate = _Gate(len(dims), dim) if self.operator.gate else None
+        self.operator = known(operator)
+        self.dims, self.dim, self.rank, self.grid = dict(dims), dim, rank, grid
+        self.size = Size(len(dims), dim, rank)
+        self.width = self.operator.width(len(dims), dim, rank)
+        columns = self.operator.columns(len(dims), dim, rank)
+        around_one = _multiplies(self.operator)
+        self.projections = nn.ModuleList(_Projection(d, columns, around_one) for d in dims.values())
+        self.tokens = nn.Parameter(0.1 * torch.randn(len(dims), columns)) if absent == "token" else None
+        for name, shape in self.operator.theta(len(dims), dim, rank).items():
+            value = _initial(self.operator, name, shape)
+            stated = (operator, name) in _STATED
+            self.register_buffer(_key(name), value) if stated else self.register_parameter(
+                _key(name), nn.Parameter(value)
+            )
 
     def named_arrays(self) -> dict[str, Tensor]:
         """Name -> parameter, named, shaped and ordered as `Operator.parameters` says."""
         modules = zip(self.dims, self.projections, strict=True)
         named = {f"{name}.{key}": value for name, module in modules for key, value in module.named_parameters()}
-        gate = dict(self.gate.named_parameters(prefix="gate")) if self.gate is not None else {}
-        return {**named, **gate}
+        return named | {name: getattr(self, _key(name)) for name in self._theta}
+
+    @property
+    def _theta(self) -> list[str]:
+        return list(self.operator.theta(len(self.dims), self.dim, self.rank))
 
     def project(self, embeddings: Sequence[Tensor]) -> Tensor:
-        """u of every stream as if all were present: float32 [B, N, dim] from N embeddings [B, d_i]."""
-        u = torch.stack([p(e) for p, e in zip(self.projections, embeddings, strict=True)], dim=1)
+        """u of every stream as if all were present: float32 [B, N, W] from [B, d_i], or [B, N, dim, H, W] from maps."""
+        return self.activate(torch.stack([p(e) for p, e in zip(self.projections, embeddings, strict=True)], dim=1))
+
+    def activate(self, u: Tensor) -> Tensor:
+        """The operator's activation of projected rows or maps."""
         return torch.relu(u) if self.operator.activation == Activation.RELU else u
 
     def forward(self, embeddings: Sequence[Tensor], present: Tensor) -> Tensor:
-        """float32 [B, width] from N embeddings [B, d_i] and present, bool [B, N]; zeros (ones in a product) if none."""
-        u = self.project(embeddings)
-        if self.tokens is not None:
-            u, present = torch.where(present[..., None], u, self.tokens), torch.ones_like(present)
-        parts = [_select(u, present, 0.0).flatten(1)] if self.operator.concat else []
+        """float32 [B, width], or [B, width, H, W], from N embeddings and present, bool [B, N]; finite if none is."""
+        sane = [select(e[:, None], p[:, None], 0.0)[:, 0] for e, p in zip(embeddings, present.unbind(1), strict=True)]
+        return self.join(self.project(sane), present)
+
+    def join(self, u: Tensor, present: Tensor) -> Tensor:
+        """What the operator makes of the projected rows u, as `project` gives them."""
+        u, taken = self._stand_in(u, present)
+        if self.operator.join != Join.NONE:
+            theta = {_key(name).removeprefix("join_"): getattr(self, _key(name)) for name in self._theta}
+            return JOINS[self.operator.join](Rows(u, taken, theta, self.size, self.training))
+        parts = [select(u, taken, 0.0).flatten(1, 2)] if self.operator.concat else []
         if self.operator.reduce != Reduce.NONE:
-            parts.append(reduce_streams(u, present, self.operator.reduce))
-        if self.gate is not None:
-            parts.append(self.gate(u, present))
+            parts.append(reduce_streams(u, taken, self.operator.reduce))
         return torch.cat(parts, dim=1)
 
+    def _stand_in(self, u: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """u with what stands for absent streams, and the streams that are taken then."""
+        rows: Tensor | None = self.tokens
+        if rows is None and self.operator.absent == Policy.ZERO_INPUT:
+            rows = torch.stack([p.get_parameter("bias") for p in self.projections])
+        if rows is None:
+            return u, present
+        spread = rows.reshape(*rows.shape, *(1 for _ in range(u.dim() - 3)))
+        return select(u, present, spread), torch.ones_like(present)
 
-def reduce_streams(u: Tensor, present: Tensor, reduce: Reduce) -> Tensor:
-    """Fold u [B, N, D] over the present streams, bool [B, N], into [B, D]; the empty max is 0."""
-    rows = _select(u, present, IDENTITY[reduce]).unbind(1)
+    def rows(self, embeddings: Sequence[Tensor]) -> Tensor:
+        """What can stand in for a stream, of each sample: [B, N, W]; of maps the mean over the cells."""
+        u = self.project(embeddings)
+        return u.flatten(3).mean(3) if u.dim() > 3 else u
+
+
+def known(operator: str) -> Operator:
+    """The row of the table. ExportError naming an operator that is none."""
+    if operator not in OPERATORS:
+        raise ExportError(f"unknown operator {operator!r}; known: {', '.join(OPERATORS)}")
+    return OPERATORS[operator]
+
+
+def reduce_streams(u: Tensor, taken: Tensor, reduce: Reduce) -> Tensor:
+    """Fold u [B, N, ...] over the streams taken, bool [B, N]; the empty max is 0, so is a joint product of one."""
+    rows = select(u, taken, IDENTITY[reduce]).unbind(1)
+    count = taken.sum(1).reshape(-1, *(1 for _ in range(u.dim() - 2)))
     if reduce == Reduce.MAX:
-        return torch.where(present.any(1, keepdim=True), functools.reduce(torch.maximum, rows), 0.0)
+        return torch.where(count > 0, functools.reduce(torch.maximum, rows), 0.0)
     if reduce == Reduce.PRODUCT:
         return functools.reduce(torch.mul, rows)
+    if reduce == Reduce.JOINT_PRODUCT:
+        return torch.where(count > 1, functools.reduce(torch.mul, rows), 0.0)
     total = functools.reduce(torch.add, rows)
-    return total / present.sum(1, keepdim=True).clamp(min=1) if reduce == Reduce.AVERAGE else total
+    return total / count.clamp(min=1) if reduce == Reduce.AVERAGE else total
 
 
 class _Projection(nn.Module):
-    """W^T e + b with W as [d, dim]: the layout of `fusion.bin`, not that of nn.Linear."""
+    """W^T e + b with W as [d, columns]: the layout of `fusion.bin`, not that of nn.Linear; a map cell by cell.
 
-    def __init__(self, d: int, dim: int) -> None:
+    around_one: columns start near 1, so that products of many streams neither vanish nor lose their gradients.
+    """
+
+    def __init__(self, d: int, columns: int, around_one: bool) -> None:
         super().__init__()
         bound = d**-0.5
-        self.weight = nn.Parameter(torch.empty(d, dim).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(dim).uniform_(-bound, bound))
+        if around_one:
+            self.weight = nn.Parameter(0.5 * bound * torch.randn(d, columns))
+            self.bias = nn.Parameter(torch.ones(columns))
+        else:
+            self.weight = nn.Parameter(torch.empty(d, columns).uniform_(-bound, bound))
+            self.bias = nn.Parameter(torch.empty(columns).uniform_(-bound, bound))
 
     def forward(self, embedding: Tensor) -> Tensor:
+        if embedding.dim() == 4:
+            return torch.conv2d(embedding, self.weight.t()[:, :, None, None], self.bias)
         return torch.addmm(self.bias, embedding, self.weight)
 
 
-class _Gate(nn.Module):
-    """sum of alpha_i u_i, alpha = softmax over the present of w_i . u_i + c_i, each logit from its own stream alone."""
-
-    def __init__(self, streams: int, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(dim**-0.5 * torch.randn(streams, dim))
-        self.bias = nn.Parameter(torch.zeros(streams))
-
-    def forward(self, u: Tensor, present: Tensor) -> Tensor:
-        u = _select(u, present, 0.0)
-        logits = (u * self.weight).sum(-1) + self.bias
-        # A softmax over nothing is NaN, and its gradient too; of an empty row all logits stay and all u are 0.
-        barred = ~present & present.any(1, keepdim=True)
-        alpha = torch.softmax(logits.masked_fill(barred, -float("inf")), dim=1)
-        return (alpha[..., None] * u).sum(1)
+def _multiplies(operator: Operator) -> bool:
+    products = operator.reduce in (Reduce.PRODUCT, Reduce.JOINT_PRODUCT) and not operator.concat
+    return products or operator.join in (Join.LMF, Join.MFB, Join.MUTAN)
 
 
-def _select(u: Tensor, present: Tensor, otherwise: float) -> Tensor:
-    # Never a product with the mask: NaN times 0 is NaN.
-    return torch.where(present[..., None], u, otherwise)
+def _key(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _initial(operator: Operator, name: str, shape: tuple[int, ...]) -> Tensor:
+    """Weights small and random, everything else zeros; the ranks of LMF start as their mean."""
+    if operator.join == Join.LMF and name == "join.weight":
+        return torch.full(shape, 1 / shape[0])
+    if name != "join.weight":
+        return torch.zeros(shape)
+    bound = shape[-2 if len(shape) > 2 or operator.join == Join.RESIDUAL_EARLY else -1] ** -0.5
+    return torch.empty(shape).uniform_(-bound, bound)

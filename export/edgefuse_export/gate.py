@@ -10,7 +10,6 @@ import torch
 from edgefuse.bundle import Bundle
 from edgefuse.engine import Engine
 from edgefuse.errors import EdgefuseError
-from edgefuse.operators import OPERATORS
 from edgefuse.session import Port, Session
 from edgefuse.types import Array
 from edgefuse.verify import TOLERANCE
@@ -75,14 +74,18 @@ def _ports(bundle: Bundle) -> list[tuple[str, dict[str, Port], dict[str, Port]]]
     sizes = {output.name: len(output.prior) for output in manifest.head.outputs}
     width = len(manifest.streams)
     whole = {s.name: Port(s.tensor_dtype, (None, *s.tensor_shape)) for s in manifest.streams}
-    inputs = {s.encoder: {"input": Port(s.tensor_dtype, (1, *s.tensor_shape))} for s in manifest.streams}
+    grid = manifest.fusion.grid or ()
     encoders = [
-        (s.encoder, inputs[s.encoder], _float_ports({"embedding": s.embedding_dim}, 1)) for s in manifest.streams
+        (
+            s.encoder,
+            {"input": Port(s.tensor_dtype, (1, *s.tensor_shape))},
+            {"embedding": Port("float32", (1, s.embedding_dim, *grid))},
+        )
+        for s in manifest.streams
     ]
-    fused = OPERATORS[manifest.fusion.operator].width(width, manifest.fusion.dim)
     return [
         *encoders,
-        (manifest.head.file, _float_ports({"fused": fused}, 1), _float_ports(sizes, 1)),
+        (manifest.head.file, {"fused": Port("float32", (1, *manifest.fused_shape))}, _float_ports(sizes, 1)),
         (manifest.graph, {**whole, "present": Port("bool", (None, width))}, _float_ports(sizes, None)),
     ]
 

@@ -3,81 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgefuse.arguments import MAX_STREAMS
-from edgefuse.manifest import RESERVED_NAMES, OutputSpec, StreamSpec
-from edgefuse.modalities import KINDS
-from edgefuse.schema import complaint, validate
+from edgefuse.manifest import RESERVED_NAMES
+from edgefuse_export.declare import Output, Stream, output_problems, spec_of
 from edgefuse_export.errors import ExportError
-from edgefuse_export.fusion import Absent, Fusion
-
-
-@dataclass(frozen=True, eq=False)
-class Stream:
-    """One sensor: its kind, and an encoder from the preprocessed tensor to an embedding.
-
-    kind         a key of `edgefuse.modalities.KINDS`
-    encoder      any module from float32 [B, ...tensor_shape] to float32 [B, dim]; the cast from the tensor's dtype
-                 (uint8 camera [H, W, 3], uint16 depth [H, W] in mm) is made for it, in the exported graph too
-    preprocess   parameters of the kind's preprocessing, which travel in the bundle
-    fresh_ms     a sample up to this old counts as fresh; up to max_age_ms it may be held
-    """
-
-    kind: str
-    encoder: nn.Module
-    dim: int
-    preprocess: Mapping[str, Any] = field(default_factory=dict)
-    fresh_ms: float = 100.0
-    max_age_ms: float = 500.0
-    derived_from: str | None = None
-
-
-@dataclass(frozen=True)
-class ClassOutput:
-    """An output [B, K] of logits, one for each of K labels."""
-
-    name: str
-    labels: Sequence[str]
-
-    @property
-    def size(self) -> int:
-        return len(self.labels)
-
-    @property
-    def words(self) -> dict[str, object]:
-        return {"kind": "class_logits", "labels": list(self.labels)}
-
-
-@dataclass(frozen=True)
-class RegressionOutput:
-    """An output [B, K] of values, each with its unit, such as "m"."""
-
-    name: str
-    units: Sequence[str]
-
-    @property
-    def size(self) -> int:
-        return len(self.units)
-
-    @property
-    def words(self) -> dict[str, object]:
-        return {"kind": "regression", "units": list(self.units)}
-
-
-Output = ClassOutput | RegressionOutput
+from edgefuse_export.fusion import Absent, Fusion, Grid, known
+from edgefuse_export.graph_fusion import GraphFusion
 
 
 class FusionModel(nn.Module):
     """Streams in the order of the dict, joined by `operator` at width `dim`, read by `head`.
 
+    operator a name of `edgefuse.operators.OPERATORS`, or a module of your own (see `GraphFusion`)
     head     any module from float32 [B, width] to [B, K] (one output) or to a dict of them; `width` is
-             `edgefuse.operators.OPERATORS[operator].width(len(streams), dim)`
+             `edgefuse.operators.OPERATORS[operator].width(len(streams), dim, rank)`, of maps [B, width, H, W]
     absent   what stands for an absent stream: the operator's "identity", or a learned "token" of its own
+    rank     of the operators that have one; 4 where it is not said
+    grid     rows and columns of the maps that are joined, for the operators that join maps
     Raises ExportError naming the stream, the output or the operator that is wrong.
     """
 
@@ -86,19 +32,21 @@ class FusionModel(nn.Module):
     def __init__(
         self,
         streams: Mapping[str, Stream],
-        operator: str,
+        operator: str | nn.Module,
         dim: int,
         head: nn.Module,
         outputs: Sequence[Output],
         absent: Absent = "identity",
+        rank: int | None = None,
+        grid: Grid | None = None,
     ) -> None:
         super().__init__()
         self.streams, self.outputs, self.absent = dict(streams), tuple(outputs), absent
-        self.specs = tuple(_spec(name, stream) for name, stream in self.streams.items())
+        self.specs = tuple(spec_of(name, stream) for name, stream in self.streams.items())
         self._check()
         # Not by name: a ModuleDict refuses streams that are called `type` or `keys`.
         self.encoders = nn.ModuleList(stream.encoder for stream in self.streams.values())
-        self.fusion = Fusion(operator, {name: stream.dim for name, stream in self.streams.items()}, dim, absent)
+        self.fusion = _fusion(operator, {n: s.dim for n, s in self.streams.items()}, dim, absent, rank, grid)
         self.head = head
         for k, output in enumerate(self.outputs):
             self.register_buffer(f"prior_{k}", torch.zeros(output.size))
@@ -114,8 +62,18 @@ class FusionModel(nn.Module):
         orphans = [f"stream {n!r}: derived_from: no stream {p!r}" for n, p in parents if p not in self.streams]
         many = len(self.streams)
         count = [] if 1 <= many <= MAX_STREAMS else [f"{many} streams, not 1 to {MAX_STREAMS}"]
-        if problems := [*twice, *taken, *orphans, *count, *_output_problems(self.outputs)]:
+        if problems := [*twice, *taken, *orphans, *count, *output_problems(self.outputs)]:
             raise ExportError(*problems)
+
+    @property
+    def fused_shape(self) -> tuple[int, ...]:
+        """Of what the head reads: (width,), or (width, H, W) where maps are joined into maps."""
+        return (self.fusion.width, *(self.fusion.grid or ())) if self.joins_maps else (self.fusion.width,)
+
+    @property
+    def joins_maps(self) -> bool:
+        """Does a kernel join maps? On the device they then arrive projected, as a part of the encoders."""
+        return self.fusion.grid is not None and isinstance(self.fusion, Fusion)
 
     @property
     def device(self) -> torch.device:
@@ -134,6 +92,12 @@ class FusionModel(nn.Module):
         """N embeddings float32 [B, d_i], zeros in rows where the stream is absent."""
         columns = zip(self.streams, self.encoders, present.unbind(1), strict=True)
         return [self._encode(name, encoder, inputs.get(name), column) for name, encoder, column in columns]
+
+    def fused(self, inputs: Mapping[str, Tensor], present: Tensor | None = None) -> Tensor:
+        """What the head would read, float32 [B, width]: to make the entries of a similarity head from known samples."""
+        present = self._presence(inputs, present)
+        fused: Tensor = self.fusion(self.encode(inputs, present), present)
+        return fused
 
     def answer(self, embeddings: Sequence[Tensor], present: Tensor) -> dict[str, Tensor]:
         """Output name -> float32 [B, K], from embeddings [B, d_i] and present, bool [B, N]."""
@@ -160,19 +124,28 @@ class FusionModel(nn.Module):
         self.prior(output).copy_(values)
 
     def fit_prior(self, output: str, labels: Tensor) -> None:
-        """Log frequencies of the classes among training labels int64 [n]; one more is counted of each, so none is 0."""
+        """Log frequencies of the classes among training labels int64 [n]; one more is counted of each, so none is 0.
+
+        A vote that corrects for the prior gets them too.
+        """
         counts = torch.bincount(labels, minlength=self.prior(output).numel()).to(torch.float32) + 1
         self.set_prior(output, torch.log(counts / counts.sum()))
+        for name, value in self.fusion.named_arrays().items():
+            if name == "join.log_prior" and value.shape == self.prior(output).shape:
+                value.copy_(self.prior(output))
 
     @torch.no_grad()
     def measure_means(self, batches: Iterable[Mapping[str, Tensor]]) -> None:
-        """Set `means`, float32 [N, dim]: the mean projected embedding of each stream over batches of inputs."""
-        total, count = torch.zeros(len(self.streams), self.fusion.dim, device=self.device), 0
+        """Set `means`: what stands in for each stream on average over batches of inputs, float32.
+
+        [N, W] projected rows where a kernel joins them, [sum of d_i] embeddings where a graph does.
+        """
+        total, count = torch.zeros((), device=self.device), 0
         for inputs in batches:
             present = self._presence(inputs, None)
             if not present.all():
                 raise ExportError("measure_means: a batch lacks a stream")
-            total += self.fusion.project(self.encode(inputs, present)).sum(0)
+            total = total + self.fusion.rows(self.encode(inputs, present)).sum(0)
             count += len(present)
         if count == 0:
             raise ExportError("measure_means: no batches")
@@ -193,56 +166,37 @@ class FusionModel(nn.Module):
         return given if present is None else present.to(self.device) & given
 
     def _encode(self, name: str, encoder: nn.Module, tensor: Tensor | None, column: Tensor) -> Tensor:
-        dim = self.streams[name].dim
-        embeddings = torch.zeros(len(column), dim, device=self.device)
+        shape = (self.streams[name].dim, *(self.fusion.grid or ()))
+        embeddings = torch.zeros(len(column), *shape, device=self.device)
         rows = column.nonzero().squeeze(1)
         if tensor is None or len(rows) == 0:
             return embeddings
         # Only the rows that are there: nothing of the others can leak, nor count in the statistics of a batch norm.
         given = encoder(tensor[rows].to(torch.float32))
-        _expect(f"stream {name!r}: the encoder", given, len(rows), dim)
+        _expect(f"stream {name!r}: the encoder", given, len(rows), *shape)
         return embeddings.index_copy(0, rows, given)
 
 
-def _spec(name: str, stream: Stream) -> StreamSpec:
-    """The stream as the manifest will state it; an ExportError naming the field."""
-    if stream.kind not in KINDS:
-        raise ExportError(f"stream {name!r}: unknown kind {stream.kind!r}; known: {', '.join(KINDS)}")
-    try:
-        params = validate(KINDS[stream.kind].params, dict(stream.preprocess))
-        dtype, shape = KINDS[stream.kind].tensor(params)
-        fields = {
-            "name": name,
-            "kind": stream.kind,
-            "preprocess": params.model_dump(mode="json"),
-            "tensor_dtype": dtype,
-            "tensor_shape": list(shape),
-            "encoder": f"encoders/{name}.onnx",
-            "embedding_dim": stream.dim,
-            "fresh_ms": stream.fresh_ms,
-            "max_age_ms": stream.max_age_ms,
-            "derived_from": stream.derived_from,
-        }
-        return validate(StreamSpec, fields)
-    except ValueError as error:
-        raise ExportError(f"stream {name!r}: {complaint(error)}") from error
+def _fusion(
+    operator: str | nn.Module, dims: Mapping[str, int], dim: int, absent: Absent, rank: int | None, grid: Grid | None
+) -> Fusion | GraphFusion:
+    row = known(operator if isinstance(operator, str) else "graph")
+    rank = row.default_rank if rank is None else rank
+    if isinstance(operator, str) and (refusal := row.refusal(len(dims), dim, rank, grid is not None)):
+        raise ExportError(refusal)
+    if isinstance(operator, str) and row.backend == "kernel":
+        return Fusion(operator, dims, dim, absent, rank, grid)
+    if absent == "token":
+        raise ExportError(f"operator {row.name!r} says itself what an absent stream means: it takes no tokens")
+    return GraphFusion(operator, dims, dim, rank, grid)
 
 
-def _output_problems(outputs: Sequence[Output]) -> list[str]:
-    found = [_output_problem(output) for output in outputs] or ["a model needs at least one output"]
-    return [problem for problem in found if problem]
+def _expect(what: str, given: object, rows: int, *shape: int) -> None:
+    have = list(given.shape) if isinstance(given, Tensor) else None
+    if have != [rows, *shape]:
+        words = _batch(have[1:]) if have else type(given).__name__
+        raise ExportError(f"{what} gives {words}, not {_batch(shape)} as declared")
 
 
-def _output_problem(output: Output) -> str | None:
-    try:
-        validate(OutputSpec, {"name": output.name, **output.words, "prior": [0.0] * output.size})
-    except ValueError as error:
-        return f"output {output.name!r}: {complaint(error)}"
-    return None
-
-
-def _expect(what: str, given: object, rows: int, size: int) -> None:
-    shape = list(given.shape) if isinstance(given, Tensor) else None
-    if shape != [rows, size]:
-        words = f"[{', '.join(['B', *map(str, shape[1:])])}]" if shape else type(given).__name__
-        raise ExportError(f"{what} gives {words}, not [B, {size}] as declared")
+def _batch(shape: Sequence[int]) -> str:
+    return f"[{', '.join(['B', *map(str, shape)])}]"

@@ -17,15 +17,20 @@ import torch
 import edgefuse
 from edgefuse import bundle as bundles
 from edgefuse.datasheet import Datasheet
+from edgefuse.manifest import StreamSpec
 from edgefuse.types import Array
 from edgefuse_export.check import check_model
 from edgefuse_export.errors import ExportError
 from edgefuse_export.gate import examine, torch_answers
+from edgefuse_export.graph_fusion import GraphFusion
+from edgefuse_export.graphs.dynamic import Dynamic
 from edgefuse_export.models import FusionModel
 from edgefuse_export.report import GateReport
+from edgefuse_export.routes import route_fields
 from edgefuse_export.samples import Sample, tensors_of
 from edgefuse_export.subsets import Mask, presence_masks
-from edgefuse_export.to_onnx import OPSET, Graphs, to_onnx
+from edgefuse_export.to_onnx import Graphs, to_onnx
+from edgefuse_export.trace import OPSET
 
 GOLDEN = 5  # recorded moments in a bundle, at most
 
@@ -80,23 +85,17 @@ def contents(recipe: Recipe, tensors: Mapping[str, Array], graphs: Graphs) -> tu
     golden, files = _golden(recipe, tensors)
     files |= {spec.encoder: graphs.encoders[spec.name] for spec in model.specs}
     files |= {"head.onnx": graphs.head, "model.onnx": graphs.model}
-    files["fusion.bin"] = _packed(list(model.fusion.named_arrays().values()))
+    files |= graphs.fusion or {"fusion.bin": _fusion_weights(model)}
     fallback = _fallback(model, files)
     if recipe.datasheet is not None:
         files["datasheet.json"] = json.dumps(recipe.datasheet.model_dump(mode="json"), indent=1).encode()
-    operator = model.fusion.operator
     fields = {
         "schema_version": 1,
         "name": recipe.name,
         "bundle_version": recipe.bundle_version,
         "domain": recipe.domain,
-        "streams": [spec.model_dump(mode="json") for spec in model.specs],
-        "fusion": {
-            "operator": operator.name,
-            "dim": model.fusion.dim,
-            "activation": operator.activation.name.lower(),
-            "file": "fusion.bin",
-        },
+        "streams": [_stream(model, spec) for spec in model.specs],
+        "fusion": _fusion(model),
         "head": {"file": "head.onnx", "outputs": [_output(model, o.name, o.words) for o in model.outputs]},
         "fallback": fallback,
         "graph": "model.onnx",
@@ -111,6 +110,31 @@ def versions() -> dict[str, str | int]:
     """What the bundle was made with."""
     packages = {name: metadata.version(name) for name in ("torch", "onnx", "onnxruntime", "numpy")}
     return {"edgefuse": edgefuse.__version__, "python": platform.python_version(), **packages, "opset": OPSET}
+
+
+def _stream(model: FusionModel, spec: StreamSpec) -> dict[str, Any]:
+    fields = spec.model_dump(mode="json")
+    return fields | ({"embedding_dim": model.fusion.dim} if model.joins_maps else {})  # maps arrive projected
+
+
+def _fusion(model: FusionModel) -> dict[str, Any]:
+    fusion, operator = model.fusion, model.fusion.operator
+    fields: dict[str, Any] = {
+        "operator": operator.name,
+        "dim": fusion.dim,
+        "rank": fusion.rank,
+        "activation": operator.activation.name.lower(),
+        "file": "fusion.bin" if operator.backend == "kernel" else "fusion.onnx",
+        "grid": None if fusion.grid is None else list(fusion.grid),
+    }
+    if isinstance(fusion, GraphFusion) and isinstance(fusion.module, Dynamic):
+        fields["routes"] = route_fields(fusion.module, list(model.streams))
+    return fields | ({"width": fusion.width} if operator.name == "graph" else {})
+
+
+def _fusion_weights(model: FusionModel) -> bytes:
+    """`fusion.bin`; maps arrive projected, so that only a vector operator has weights here."""
+    return b"" if model.fusion.grid is not None else _packed(list(model.fusion.named_arrays().values()))
 
 
 def _output(model: FusionModel, name: str, said: Mapping[str, object]) -> dict[str, object]:

@@ -10,8 +10,9 @@ from torch import nn
 
 from edgefuse.operators import OPERATORS
 from edgefuse.sources.site import DEPTH_RANGE_M, LABELS, OUTPUT_NAME
+from edgefuse_export.declare import ClassOutput, Stream
 from edgefuse_export.encoders import DepthInput, GpsInput, ImageInput, conv_encoder, mlp_encoder
-from edgefuse_export.models import ClassOutput, FusionModel, Stream
+from edgefuse_export.models import FusionModel
 from edgefuse_export.site_data import PREPROCESS
 
 DROPOUT = 0.3  # of the positions that an image encoder's last layer sees, in training
@@ -45,7 +46,10 @@ def site_model(operator: str = "multconcat", dim: int = 64) -> FusionModel:
         "gps": (mlp_encoder(GpsInput(), 6, 64, 32), 32),
     }
     streams = {name: _stream(name, *encoders[name]) for name in PREPROCESS}
-    head = nn.Linear(OPERATORS[operator].width(len(streams), dim), len(LABELS))
+    row = OPERATORS[operator]
+    dim = len(LABELS) if row.classes else dim
+    width = row.width(len(streams), dim, row.default_rank)
+    head = nn.Identity() if row.classes else nn.Linear(width, len(LABELS))
     return FusionModel(streams, operator, dim, head, [ClassOutput(OUTPUT_NAME, LABELS)])
 
 

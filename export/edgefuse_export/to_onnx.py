@@ -1,27 +1,27 @@
-"""A FusionModel as ONNX: encoders and head by torch's exporter, fusion as nodes written from the operator table."""
+"""A FusionModel as ONNX: encoders, fusion and head by torch's exporter, and the whole of them as one portable graph."""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, inliner, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx import compose as compose_tools
 from torch import Tensor, nn
 
 from edgefuse.manifest import StreamSpec
 from edgefuse_export.errors import ExportError
+from edgefuse_export.fusion import Fusion
+from edgefuse_export.graph_fusion import GraphFusion, OnnxFusion
+from edgefuse_export.graphs.dynamic import Dynamic
 from edgefuse_export.models import FusionModel
-from edgefuse_export.onnx_fusion import write_fusion
+from edgefuse_export.routes import routed_bodies
+from edgefuse_export.trace import BATCH, IR_VERSION, OPSET, traced
 
-OPSET, IR_VERSION = 18, 9  # ONNX Runtime 1.20 reads both
-BATCH = "batch"
 VALUES = "values"  # float32 input of an encoder's body, behind the cast
 
 _TENSOR_TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16, "float32": TensorProto.FLOAT}
@@ -29,25 +29,26 @@ _TENSOR_TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16, "floa
 
 @dataclass(frozen=True, slots=True)
 class Graphs:
-    """The ONNX files of a bundle as bytes: encoders by stream, head, and the whole model."""
+    """The ONNX files of a bundle as bytes: encoders by stream, head, the whole model, and the fusion's by file name."""
 
     encoders: Mapping[str, bytes]
     head: bytes
     model: bytes
+    fusion: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def to_onnx(model: FusionModel) -> Graphs:
     """Export a model, which is put into evaluation mode. ExportError names the part that torch cannot export."""
     model.eval()
-    pairs = zip(model.specs, model.encoders, strict=True)
-    bodies = {spec.name: encoder_body(spec, encoder) for spec, encoder in pairs}
-    head = head_body(model)
+    bodies = {spec.name: encoder_body(model, i) for i, spec in enumerate(model.specs)}
+    fusion, head = fusion_body(model), head_body(model)
     encoders = {spec.name: _checked(_encoder(spec, bodies[spec.name]), spec.name) for spec in model.specs}
-    whole = compose(model, bodies, head)
-    return Graphs(encoders, _checked(_single(head), "head"), _checked(whole, "model"))
+    whole = compose(model, bodies, fusion, head)
+    graphs = {name: _checked(single(body), name) for name, body in fusion_files(model, fusion).items()}
+    return Graphs(encoders, _checked(single(head), "head"), _checked(whole, "model"), graphs)
 
 
-def compose(model: FusionModel, bodies: Mapping[str, Any], head: Any) -> Any:
+def compose(model: FusionModel, bodies: Mapping[str, Any], fusion: Any, head: Any) -> Any:
     """model.onnx: inputs by stream name and `present` bool [B, N], outputs by name [B, K].
 
     Whatever lies in the input of an absent stream, it is computed and then selected away with Where. The names inside
@@ -57,10 +58,12 @@ def compose(model: FusionModel, bodies: Mapping[str, Any], head: Any) -> Any:
     for spec in model.specs:
         graph.input.append(_port(spec.name, spec.tensor_dtype, spec.tensor_shape))
         graph.node.append(_cast(spec.name, f"{spec.name}/{VALUES}"))
-        _append(graph, bodies[spec.name].graph, f"{spec.name}/")
+        _append(graph, bodies[spec.name].graph, f"{spec.name}/", {f"{spec.name}/embedding": f"Fusion/{spec.name}"})
     graph.input.append(helper.make_tensor_value_info("present", TensorProto.BOOL, [BATCH, len(model.specs)]))
-    write_fusion(graph, model)
-    _append(graph, head.graph, "Head/")
+    _append(graph, fusion.graph, "Fusion/", {"Fusion/present": "present", "Fusion/fused": "Head/fused"})
+    _append(graph, head.graph, "Head/", {})
+    graph.node.extend(_some())
+    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "Axis"))
     for output in model.outputs:
         prior = numpy_helper.from_array(model.prior(output.name).detach().cpu().numpy(), f"Prior/{output.name}")
         graph.initializer.append(prior)
@@ -71,10 +74,32 @@ def compose(model: FusionModel, bodies: Mapping[str, Any], head: Any) -> Any:
     )
 
 
-def encoder_body(spec: StreamSpec, encoder: nn.Module) -> Any:
-    """The encoder from float32 VALUES to `embedding`, with a free batch axis."""
-    what = f"stream {spec.name!r}: the encoder"
-    return _traced(encoder, (2, *spec.tensor_shape), VALUES, ["embedding"], what)
+def _some() -> list[Any]:
+    """`Some` bool [B, 1]: is any stream of the row present?"""
+    count = helper.make_node("Cast", ["present"], ["Some/bits"], to=TensorProto.INT32)
+    most = helper.make_node("ReduceMax", ["Some/bits", "Axis"], ["Some/any"], keepdims=1)
+    return [count, most, helper.make_node("Cast", ["Some/any"], ["Some"], to=TensorProto.BOOL)]
+
+
+class _Projected(nn.Module):
+    """An encoder of maps with its projection: on the device the maps arrive projected."""
+
+    def __init__(self, encoder: nn.Module, projection: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.projection = encoder, projection
+
+    def forward(self, x: Tensor) -> Tensor:
+        projected: Tensor = self.projection(self.encoder(x))
+        return projected
+
+
+def encoder_body(model: FusionModel, i: int) -> Any:
+    """Encoder i from float32 VALUES to `embedding`, with a free batch axis."""
+    spec, encoder = model.specs[i], model.encoders[i]
+    if isinstance(model.fusion, Fusion) and model.joins_maps:
+        encoder = _Projected(encoder, model.fusion.projections[i])
+    example = {VALUES: torch.zeros(2, *spec.tensor_shape)}
+    return traced(encoder, example, ["embedding"], f"stream {spec.name!r}: the encoder")
 
 
 def _encoder(spec: StreamSpec, body: Any) -> Any:
@@ -83,7 +108,46 @@ def _encoder(spec: StreamSpec, body: Any) -> Any:
     proto.CopyFrom(body)
     proto.graph.input[0].CopyFrom(_port("input", spec.tensor_dtype, spec.tensor_shape))
     proto.graph.node.insert(0, _cast("input", VALUES))
-    return _single(proto)
+    return single(proto)
+
+
+class _Fused(nn.Module):
+    """The fusion with its embeddings as arguments, the mask last."""
+
+    def __init__(self, model: FusionModel) -> None:
+        super().__init__()
+        self.fusion, self.projected = model.fusion, model.joins_maps
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        *embeddings, present = inputs
+        if isinstance(self.fusion, Fusion) and self.projected:
+            return self.fusion.join(self.fusion.activate(torch.stack(embeddings, dim=1)), present)
+        fused: Tensor = self.fusion(embeddings, present)
+        return fused
+
+
+def embedding_inputs(model: FusionModel) -> dict[str, Tensor]:
+    """Example embeddings by stream name, batch 2, as they arrive at the fusion."""
+    dims = {name: model.fusion.dim if model.joins_maps else stream.dim for name, stream in model.streams.items()}
+    shapes = {name: (dim, *(model.fusion.grid or ())) for name, dim in dims.items()}
+    return {name: torch.zeros(2, *shape, device=model.device) for name, shape in shapes.items()}
+
+
+def fusion_body(model: FusionModel) -> Any:
+    """The fusion from embeddings by stream name and `present` bool [B, N] to `fused`, with a free batch axis."""
+    if isinstance(model.fusion, GraphFusion) and isinstance(model.fusion.module, OnnxFusion):
+        return model.fusion.module.graph(OPSET)
+    present = torch.ones(2, len(model.specs), dtype=torch.bool, device=model.device)
+    return traced(_Fused(model), embedding_inputs(model) | {"present": present}, ["fused"], "the fusion")
+
+
+def fusion_files(model: FusionModel, whole: Any) -> dict[str, Any]:
+    """The graphs by which the device fuses, by file name; none where kernels do. `whole` is the fusion as one graph."""
+    if isinstance(model.fusion, Fusion):
+        return {}
+    if isinstance(model.fusion.module, Dynamic):
+        return routed_bodies(model.fusion.module, embedding_inputs(model))
+    return {"fusion.onnx": whole}
 
 
 class _Heads(nn.Module):
@@ -98,61 +162,17 @@ class _Heads(nn.Module):
 
 
 def head_body(model: FusionModel) -> Any:
-    """The head from `fused` [B, width] to its outputs by name, with a free batch axis."""
+    """The head from `fused` [B, width], or maps [B, width, H, W], to its outputs by name, with a free batch axis."""
     names = [output.name for output in model.outputs]
-    return _traced(_Heads(model), (2, model.fusion.width), "fused", names, "the head")
+    return traced(_Heads(model), {"fused": torch.zeros(2, *model.fused_shape)}, names, "the head")
 
 
-def _traced(module: nn.Module, shape: tuple[int, ...], name: str, outputs: list[str], what: str) -> Any:
-    """`module` of one float32 input as ONNX with a free batch axis; no names of files or machines stay in it."""
-    example = torch.zeros(shape, device=next((p.device for p in module.parameters()), torch.device("cpu")))
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                module.eval(),
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=[name],
-                output_names=outputs,
-                dynamic_shapes=({0: torch.export.Dim(BATCH)},),
-                verbose=False,
-            )
-        assert program is not None
-        proto = inliner.inline_local_functions(program.model_proto)
-    except Exception as error:
-        raise ExportError(f"{what}: torch cannot export it: {' '.join(str(error).split())[:300]}") from error
-    del proto.graph.value_info[:]
-    _anonymise(proto)
-    proto.ir_version, proto.producer_name, proto.producer_version = IR_VERSION, "edgefuse", ""
-    return proto
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's deprecations and notes on packages it does not find: nothing that a user can act on."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _anonymise(proto: Any) -> None:
-    """Drop what the exporter notes about source files and call stacks."""
-    graph = proto.graph
-    for holder in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
-        holder.ClearField("doc_string")
-        holder.ClearField("metadata_props")
-
-
-def _append(graph: Any, part: Any, prefix: str) -> None:
-    """Add the nodes and weights of `part` to `graph`, all their names under `prefix`."""
+def _append(graph: Any, part: Any, prefix: str, renamed: Mapping[str, str]) -> None:
+    """Add the nodes and weights of `part` to `graph`, all their names under `prefix`, then some as `renamed` says."""
     named = compose_tools.add_prefix_graph(part, prefix)
+    for node in named.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
     graph.node.extend(named.node)
     graph.initializer.extend(named.initializer)
 
@@ -162,7 +182,7 @@ def _cast(source: str, target: str) -> Any:
     return helper.make_node("Cast", [source], [target], to=TensorProto.FLOAT)
 
 
-def _single(proto: Any) -> Any:
+def single(proto: Any) -> Any:
     """A copy with batch 1 at every input and output."""
     single = onnx.ModelProto()
     single.CopyFrom(proto)
