@@ -8,7 +8,7 @@ BUILD_FILES := setup.py pyproject.toml MANIFEST.in CMakeLists.txt $(wildcard csr
 ENGINE_FILES := $(shell find engine export -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
 CPP_FILES := $(wildcard csrc/*.hpp csrc/*.cpp tests/cpp/*.hpp tests/cpp/*.cpp)
 
-.PHONY: help demo install test check test-cpp test-python format check-aarch64 clean
+.PHONY: help demo install test check test-cpp test-cpp-aarch64 test-python format docs check-aarch64 clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,13 @@ test-cpp: $(DEV)/.installed  ## the C++ tests of the kernels, on every instructi
 	$(BIN)/cmake --build build/tests --parallel 2
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
 
+test-cpp-aarch64: $(DEV)/.installed  ## the C++ tests for aarch64 (NEON), cross-compiled and emulated; needs g++-aarch64-linux-gnu, qemu-user
+	$(BIN)/cmake -S . -B build/aarch64 -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DCMAKE_SYSTEM_NAME=Linux \
+	  -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_EXE_LINKER_FLAGS=-static \
+	  -DCMAKE_CROSSCOMPILING_EMULATOR=$(firstword $(shell which qemu-aarch64 qemu-aarch64-static 2>/dev/null))
+	$(BIN)/cmake --build build/aarch64 --parallel 2
+	$(BIN)/ctest --test-dir build/aarch64 --output-on-failure
+
 test-python: $(DEV)/.installed  ## the Python tests
 	EDGEFUSE_REQUIRE_KERNELS=1 $(BIN)/python -m pytest
 
@@ -39,6 +46,9 @@ format: $(DEV)/.installed  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
+
+docs: $(DEV)/.installed  ## write the pages of the operators from their table
+	$(BIN)/python tools/operator_pages.py
 
 check-aarch64:  ## ask the package index whether every dependency has aarch64 wheels
 	$(PYTHON) tools/check_aarch64.py
