@@ -24,45 +24,67 @@ void check_layout(const Layout& l, int64_t streams, int64_t width, int64_t x_siz
   }
 }
 
+// fuse_project with its arguments checked once: on every tick only the mask has changed, and is looked at again.
+// The arrays are held here, so that none of them can go away.
+class Projection {
+ public:
+  Projection(Array<float> x, const Array<int64_t>& dims, const Array<int64_t>& offsets, py::array weights,
+             const Array<int64_t>& weight_offsets, Array<float> substitutes, Array<uint8_t> select, int activation,
+             int reduce, bool concat, Array<float> out) {
+    want("x", x, {-1});
+    want("weights", weights, {-1});
+    const bool half = is_half(weights);
+    require(half || py::isinstance<Array<float>>(weights), "weights must be float32 or float16, in C order");
+    want("substitutes", substitutes, {-1, -1});
+    const py::ssize_t n = substitutes.shape(0), width = substitutes.shape(1);
+    want_streams(n, width);
+    want("dims", dims, {n});
+    want("offsets", offsets, {n});
+    want("weight_offsets", weight_offsets, {n});
+    want("select", select, {n});
+    want_join(activation, reduce, concat);
+    want("out", out, {(concat ? n * width : 0) + (reduce ? width : 0)});
+    want_output(out, {&x, &dims, &offsets, &weights, &weight_offsets, &substitutes, &select});
+    std::copy_n(dims.data(), n, layout_.dims);
+    std::copy_n(offsets.data(), n, layout_.offsets);
+    std::copy_n(weight_offsets.data(), n, layout_.weight_offsets);
+    check_layout(layout_, n, width, x.size(), weights.size());
+    select_ = select;
+    project_ = {x.data(),
+                layout_.dims,
+                layout_.offsets,
+                half ? nullptr : static_cast<const float*>(weights.data()),
+                layout_.weight_offsets,
+                substitutes.data(),
+                layout_.select,
+                n,
+                width,
+                Activation(activation),
+                Reduce(reduce),
+                concat,
+                out.mutable_data(),
+                half ? static_cast<const uint16_t*>(weights.data()) : nullptr};
+    held_ = py::make_tuple(x, weights, substitutes, out);
+  }
+  Projection(const Projection&) = delete;
+
+  void run() {
+    copy_select(select_, layout_.select);
+    py::gil_scoped_release unlocked;
+    active().load()->fuse_project(project_);
+  }
+
+ private:
+  Layout layout_;
+  Project project_;
+  Array<uint8_t> select_;
+  py::tuple held_;
+};
+
 void fuse_project(const Array<float>& x, const Array<int64_t>& dims, const Array<int64_t>& offsets,
                   const py::array& weights, const Array<int64_t>& weight_offsets, const Array<float>& substitutes,
-                  const Array<uint8_t>& select, int activation, int reduce, bool concat, Array<float>& out) {
-  want("x", x, {-1});
-  want("weights", weights, {-1});
-  const bool half = is_half(weights);
-  require(half || py::isinstance<Array<float>>(weights), "weights must be float32 or float16, in C order");
-  want("substitutes", substitutes, {-1, -1});
-  const py::ssize_t n = substitutes.shape(0), width = substitutes.shape(1);
-  want_streams(n, width);
-  want("dims", dims, {n});
-  want("offsets", offsets, {n});
-  want("weight_offsets", weight_offsets, {n});
-  want("select", select, {n});
-  want_join(activation, reduce, concat);
-  want("out", out, {(concat ? n * width : 0) + (reduce ? width : 0)});
-  want_output(out, {&x, &dims, &offsets, &weights, &weight_offsets, &substitutes, &select});
-  Layout l;
-  std::copy_n(dims.data(), n, l.dims);
-  std::copy_n(offsets.data(), n, l.offsets);
-  std::copy_n(weight_offsets.data(), n, l.weight_offsets);
-  copy_select(select, l.select);
-  check_layout(l, n, width, x.size(), weights.size());
-  const Project p{x.data(),
-                  l.dims,
-                  l.offsets,
-                  half ? nullptr : static_cast<const float*>(weights.data()),
-                  l.weight_offsets,
-                  substitutes.data(),
-                  l.select,
-                  n,
-                  width,
-                  Activation(activation),
-                  Reduce(reduce),
-                  concat,
-                  out.mutable_data(),
-                  half ? static_cast<const uint16_t*>(weights.data()) : nullptr};
-  py::gil_scoped_release unlocked;
-  active().load()->fuse_project(p);
+                  const Array<uint8_t>& select, int activation, int reduce, bool concat, const Array<float>& out) {
+  Projection(x, dims, offsets, weights, weight_offsets, substitutes, select, activation, reduce, concat, out).run();
 }
 
 void fuse_join(int kind, const Array<float>& u, const Array<uint8_t>& select, const Array<float>& theta, int64_t dim,
@@ -128,6 +150,13 @@ PYBIND11_MODULE(_kernels, m) {
   m.def("fuse_project", &fuse_project, arg("x").noconvert(), arg("dims").noconvert(), arg("offsets").noconvert(),
         arg("weights").noconvert(), arg("weight_offsets").noconvert(), arg("substitutes").noconvert(),
         arg("select").noconvert(), arg("activation"), arg("reduce"), arg("concat"), arg("out").noconvert());
+  py::class_<Projection>(m, "Projection", "fuse_project with its arguments checked and held; call it to run.")
+      .def(py::init<Array<float>, Array<int64_t>, Array<int64_t>, py::array, Array<int64_t>, Array<float>,
+                    Array<uint8_t>, int, int, bool, Array<float>>(),
+           arg("x").noconvert(), arg("dims").noconvert(), arg("offsets").noconvert(), arg("weights").noconvert(),
+           arg("weight_offsets").noconvert(), arg("substitutes").noconvert(), arg("select").noconvert(),
+           arg("activation"), arg("reduce"), arg("concat"), arg("out").noconvert())
+      .def("__call__", &Projection::run);
   m.def("fuse_join", &fuse_join, arg("kind"), arg("u").noconvert(), arg("select").noconvert(), arg("theta").noconvert(),
         arg("dim"), arg("rank"), arg("out").noconvert());
   m.def("lidar_grid", &lidar_grid, arg("points").noconvert(), arg("x_min_m"), arg("y_min_m"), arg("cell_m"),

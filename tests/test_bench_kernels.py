@@ -85,7 +85,7 @@ def test_torch_gets_its_threads_back() -> None:
 
 
 def test_a_wrong_result_is_refused_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "fuse_project", lambda *given: given[-1].fill(1.0))
+    monkeypatch.setattr(kernels, "prepared_project", lambda *given: lambda: given[-1].fill(1.0))
     with pytest.raises(UsageError, match="ours does not give the result of float64"):
         bench_kernels.bench_kernels(rounds=10)
 

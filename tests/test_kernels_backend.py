@@ -123,3 +123,30 @@ def test_forced_numpy_gives_the_engine_the_same_answers() -> None:
     answers = [np.array(done.stdout.split(), float) for done in both]
     assert answers[0].size == 1 + 20 + 6 + 32 + 5 + 48
     np.testing.assert_allclose(answers[0], answers[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("choice", ["c++", "numpy"])
+def test_a_prepared_projection_gives_the_bits_of_a_call_and_follows_its_mask(
+    choice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if choice == "numpy":
+        monkeypatch.setattr(kernels, "_table", lambda: kernels._numpy("test"))
+    case = Project((3, 20, 9), 17, (1, 1, 1))
+    run = kernels.prepared_project(**case.args)
+    for select in ((1, 1, 1), (0, 2, 1), (1, 0, 0)):
+        case.args["select"][:] = select
+        case.args["x"][1:3] += 0.5
+        run()
+        held = case.args["out"].copy()
+        kernels.fuse_project(**case.args)
+        assert held.tobytes() == case.args["out"].tobytes()
+
+
+def test_a_prepared_projection_holds_its_arrays_and_refuses_at_once() -> None:
+    case = Project((3, 20, 9), 17, (1, 1, 1))
+    run, out = kernels.prepared_project(**case.args), case.args["out"]
+    case.args = {}
+    run()
+    assert np.isfinite(out).all()
+    with pytest.raises(ValueError, match="select must have shape"):
+        kernels.prepared_project(**{**Project((3,), 4, (1,)).args, "select": np.ones(2, np.uint8)})

@@ -18,6 +18,24 @@ def fuse_project(
     concat: bool,
     out: F32,
 ) -> None: ...
+
+class Projection:
+    def __init__(
+        self,
+        x: F32,
+        dims: NDArray[int64],
+        offsets: NDArray[int64],
+        weights: F32 | NDArray[float16],
+        weight_offsets: NDArray[int64],
+        substitutes: F32,
+        select: NDArray[uint8],
+        activation: int,
+        reduce: int,
+        concat: bool,
+        out: F32,
+    ) -> None: ...
+    def __call__(self) -> None: ...
+
 def fuse_join(kind: int, u: F32, select: NDArray[uint8], theta: F32, dim: int, rank: int, out: F32) -> None: ...
 def fuse_maps(
     x: F32,

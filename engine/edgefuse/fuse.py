@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class KernelFusion(Fusion):
         self._weight_offsets = _starts([(d + 1) * columns for d in dims.values()])
         self._packed, self._offsets, self.embeddings = _pack(list(dims.values()))
         self._allot(len(dims), columns, width)
+        self._project = self._prepared()
 
     def _allot(self, streams: int, columns: int, width: int) -> None:
         self.select, self._taken = np.zeros(streams, dtype=np.uint8), np.zeros(streams, dtype=np.uint8)
@@ -65,19 +66,20 @@ class KernelFusion(Fusion):
         self._taken[:] = self.select
         if self._operator.absent == Absent.ZERO_INPUT:
             self._take_biases()
-        if self._operator.join == Join.NONE:
-            self._project(self._operator.concat, self._operator.reduce, self.fused)
-            return
-        self._project(True, Reduce.NONE, self._rows.reshape(-1))
-        kernels.fuse_join(self._operator.join, self._rows, self._taken, self._theta, self._dim, self._rank, self.fused)
+        self._project()
+        if self._operator.join != Join.NONE:
+            kernels.fuse_join(
+                self._operator.join, self._rows, self._taken, self._theta, self._dim, self._rank, self.fused
+            )
 
     def _take_biases(self) -> None:
         for i in np.flatnonzero(self._taken == ABSENT):
             self._substitutes[i] = self._biases[i]
             self._taken[i] = SUBSTITUTED
 
-    def _project(self, concat: bool, reduce: int, out: F32) -> None:
-        kernels.fuse_project(
+    def _prepared(self) -> Callable[[], None]:
+        joins = self._operator.join != Join.NONE
+        return kernels.prepared_project(
             self._packed,
             self._dims,
             self._offsets,
@@ -86,9 +88,9 @@ class KernelFusion(Fusion):
             self._substitutes,
             self._taken,
             self._operator.activation,
-            reduce,
-            concat,
-            out,
+            Reduce.NONE if joins else self._operator.reduce,
+            joins or self._operator.concat,
+            self._rows.reshape(-1) if joins else self.fused,
         )
 
 

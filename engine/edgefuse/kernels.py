@@ -51,6 +51,7 @@ class _Project(Protocol):
 class _Table:
     backend: Backend
     project: _Project
+    prepared: Callable[..., Callable[[], None]]  # of the arguments of `project`
     join: Callable[[int, F32, U8, F32, int, int, F32], None]
     maps: Callable[[F32, I64, F32, U8, int, int, int, bool, F32], None]
     subsets: Callable[[F32, U16, bool, int, F32, F32, F32], None]
@@ -73,17 +74,17 @@ def _table() -> _Table:
 
 
 def _cpp() -> _Table:
-    from edgefuse._kernels import fuse_join, fuse_maps, fuse_project, isa, isas, lidar_grid, subset_head
+    from edgefuse._kernels import Projection, fuse_join, fuse_maps, fuse_project, isa, isas, lidar_grid, subset_head
 
     pinned = os.environ.get("EDGEFUSE_ISA")
     why = f"EDGEFUSE_ISA={pinned}" if pinned else f"the widest of {', '.join(isas())} that this machine runs"
-    return _Table(Backend("c++", isa(), why), fuse_project, fuse_join, fuse_maps, subset_head, lidar_grid)
+    return _Table(Backend("c++", isa(), why), fuse_project, Projection, fuse_join, fuse_maps, subset_head, lidar_grid)
 
 
 def _numpy(reason: str) -> _Table:
     backend = Backend("numpy", "numpy", reason)
     joins, maps, subsets = reference_joins.fuse_join, reference_maps.fuse_maps, reference_subsets.subset_head
-    return _Table(backend, reference.fuse_project, joins, maps, subsets, reference.lidar_grid)
+    return _Table(backend, reference.fuse_project, reference.prepared, joins, maps, subsets, reference.lidar_grid)
 
 
 def backend() -> Backend:
@@ -108,6 +109,30 @@ def fuse_project(
     given = (x, dims, offsets, weights, weight_offsets, substitutes, select, activation, reduce, concat, out)
     try:
         _table().project(*given)
+    except (TypeError, ValueError) as refusal:
+        _explain(refusal, lambda: arguments.project(*given))
+
+
+def prepared_project(
+    x: F32,
+    dims: I64,
+    offsets: I64,
+    weights: F32 | F16,
+    weight_offsets: I64,
+    substitutes: F32,
+    select: U8,
+    activation: int,
+    reduce: int,
+    concat: bool,
+    out: F32,
+) -> Callable[[], None]:
+    """`fuse_project` with its arguments checked and held now: calling what this gives computes `out` anew.
+
+    Only what lies in x, weights, substitutes and select may change in between.
+    """
+    given = (x, dims, offsets, weights, weight_offsets, substitutes, select, activation, reduce, concat, out)
+    try:
+        return _table().prepared(*given)
     except (TypeError, ValueError) as refusal:
         _explain(refusal, lambda: arguments.project(*given))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -109,6 +112,12 @@ _FOLDS: dict[int, np.ufunc] = {
     Reduce.PRODUCT: np.multiply,
     Reduce.JOINT_PRODUCT: np.multiply,
 }
+
+
+def prepared(*given: Any) -> Callable[[], None]:
+    """`fuse_project` with its arguments checked and held; call what this gives to run it."""
+    arguments.project(*given)
+    return functools.partial(fuse_project, *given)
 
 
 def lidar_grid(
