@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn
 
 from edgefuse import arguments, reference, reference_joins, reference_maps, reference_subsets
 from edgefuse.arguments import I64, U16
@@ -30,28 +30,10 @@ class Backend:
     reason: str
 
 
-class _Project(Protocol):
-    def __call__(
-        self,
-        x: F32,
-        dims: I64,
-        offsets: I64,
-        weights: F32 | F16,
-        weight_offsets: I64,
-        substitutes: F32,
-        select: U8,
-        activation: int,
-        reduce: int,
-        concat: bool,
-        out: F32,
-    ) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Table:
     backend: Backend
-    project: _Project
-    prepared: Callable[..., Callable[[], None]]  # of the arguments of `project`
+    prepared: Callable[..., Callable[[], None]]  # of the arguments of `fuse_project`
     join: Callable[[int, F32, U8, F32, int, int, F32], None]
     maps: Callable[[F32, I64, F32, U8, int, int, int, bool, F32], None]
     subsets: Callable[[F32, U16, bool, int, F32, F32, F32], None]
@@ -74,43 +56,22 @@ def _table() -> _Table:
 
 
 def _cpp() -> _Table:
-    from edgefuse._kernels import Projection, fuse_join, fuse_maps, fuse_project, isa, isas, lidar_grid, subset_head
+    from edgefuse._kernels import Projection, fuse_join, fuse_maps, isa, isas, lidar_grid, subset_head
 
     pinned = os.environ.get("EDGEFUSE_ISA")
     why = f"EDGEFUSE_ISA={pinned}" if pinned else f"the widest of {', '.join(isas())} that this machine runs"
-    return _Table(Backend("c++", isa(), why), fuse_project, Projection, fuse_join, fuse_maps, subset_head, lidar_grid)
+    return _Table(Backend("c++", isa(), why), Projection, fuse_join, fuse_maps, subset_head, lidar_grid)
 
 
 def _numpy(reason: str) -> _Table:
     backend = Backend("numpy", "numpy", reason)
     joins, maps, subsets = reference_joins.fuse_join, reference_maps.fuse_maps, reference_subsets.subset_head
-    return _Table(backend, reference.fuse_project, reference.prepared, joins, maps, subsets, reference.lidar_grid)
+    return _Table(backend, reference.prepared, joins, maps, subsets, reference.lidar_grid)
 
 
 def backend() -> Backend:
     """Tell which kernels run and why; raises ConfigError where EDGEFUSE_KERNELS asks for what there is not."""
     return _table().backend
-
-
-def fuse_project(
-    x: F32,
-    dims: I64,
-    offsets: I64,
-    weights: F32 | F16,
-    weight_offsets: I64,
-    substitutes: F32,
-    select: U8,
-    activation: int,
-    reduce: int,
-    concat: bool,
-    out: F32,
-) -> None:
-    """Project N embeddings to one width and join them; see `reference.fuse_project`."""
-    given = (x, dims, offsets, weights, weight_offsets, substitutes, select, activation, reduce, concat, out)
-    try:
-        _table().project(*given)
-    except (TypeError, ValueError) as refusal:
-        _explain(refusal, lambda: arguments.project(*given))
 
 
 def prepared_project(
@@ -135,6 +96,15 @@ def prepared_project(
         return _table().prepared(*given)
     except (TypeError, ValueError) as refusal:
         _explain(refusal, lambda: arguments.project(*given))
+
+
+def fuse_project(*given: Any, **named: Any) -> None:
+    """Project N embeddings to one width and join them, once; see `reference.fuse_project`."""
+    run = prepared_project(*given, **named)
+    try:
+        run()
+    except ValueError as refusal:
+        _explain(refusal, lambda: arguments.project(*given, **named))
 
 
 def fuse_maps(
