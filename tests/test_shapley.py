@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgefuse import kernels
+from edgefuse.reference import Reduce
 from edgefuse.shapley import shapley, shapley_weights
 from edgefuse.types import F64
+from kernel_cases import subset_args
 
 
 def game(players: int, seed: int) -> F64:
@@ -85,3 +88,17 @@ def test_dividing_by_the_weight_would_give_other_shares() -> None:
 def test_a_table_that_is_no_game_is_refused(count: int) -> None:
     with pytest.raises(ValueError, match=r"power of 2|1 to 12"):
         shapley(np.zeros(count))
+
+
+def test_the_logits_of_all_subsets_share_out_what_the_streams_are_worth() -> None:
+    args = subset_args(4, 12, 5)
+    kernels.subset_head(**args)
+    phi = shapley(args["out"])
+    np.testing.assert_allclose(phi.sum(0), args["out"][-1].astype(float) - args["out"][0], rtol=1e-5, atol=1e-5)
+
+
+def test_in_a_concatenation_every_stream_is_worth_its_own_block() -> None:
+    args = subset_args(3, 12, 5, Reduce.NONE, concat=True)
+    kernels.subset_head(**args)
+    own = np.einsum("nd,ndk->nk", args["h"].astype(float), args["weight"].reshape(3, 12, 5).astype(float))
+    np.testing.assert_allclose(shapley(args["out"]), own, rtol=1e-4, atol=1e-5)
