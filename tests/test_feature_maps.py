@@ -11,7 +11,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `export` is not installed")
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
-from fusion_truth import kernel_truth  # noqa: E402
 from torch import nn  # noqa: E402
 
 import edgefuse  # noqa: E402
@@ -22,6 +21,7 @@ from edgefuse.types import Array  # noqa: E402
 from edgefuse_export import ClassOutput, ExportError, FusionModel, Stream, export_bundle  # noqa: E402
 from edgefuse_export.gate import torch_answers  # noqa: E402
 from edgefuse_export.graphs.early import Early  # noqa: E402
+from fusion_truth import kernel_truth  # noqa: E402
 
 GRID = (3, 5)
 DIM = 4

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fusion_truth import kernel_truth
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
 from edgefuse.operators import OPERATORS
 from edgefuse.types import Array
+from fusion_truth import kernel_truth
 
 DIM = 8
 KERNEL_OPERATORS = sorted(name for name, row in OPERATORS.items() if row.backend == "kernel")
