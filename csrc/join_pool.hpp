@@ -26,7 +26,8 @@ inline void join_pooled(const Join& j, const Taken& t, int64_t column_step, int6
   for (int64_t k = 0; k < j.dim; ++k) {
     float s = 0.0f;
     for (int64_t q = 0; q < j.rank; ++q) s += product(j, t, k * column_step + q * rank_step);
-    j.out[k] = s / sqrtf(fabsf(s) + kLeast);
+    const float size = fabsf(s);
+    j.out[k] = s / sqrtf(size < kLeast ? kLeast : size);  // sign(s) sqrt|s|; a NaN stays one
   }
   to_unit_length(j.out, j.dim);
 }

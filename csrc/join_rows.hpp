@@ -56,7 +56,7 @@ inline void weighted_sum(const Join& j, const Taken& t, const float* weights) {
 // x / max(|x|, least), in place.
 inline void to_unit_length(float* __restrict x, int64_t width) {
   const float norm = sqrtf(dot(x, x, width));
-  const float by = norm > kLeast ? norm : kLeast;
+  const float by = norm < kLeast ? kLeast : norm;  // in this order a NaN stays one
   for (int64_t k = 0; k < width; ++k) x[k] /= by;
 }
 

@@ -286,6 +286,37 @@ def test_a_gate_stream_whose_embedding_overflows_is_lost_before_the_gate_looks(
     np.testing.assert_allclose(result.outputs["way"], want, rtol=1e-5, atol=1e-5)
 
 
+def test_a_stand_in_makes_no_branch_feasible_and_sound_streams_are_heard(routes: tuple[FusionModel, Path]) -> None:
+    bundle = edgefuse.load(routes[1]).bundle
+    fields = bundle.manifest.model_dump(mode="json", exclude={"files"})
+    fields["fallback"] = {"ladder": ["mean"], "blocks": ["mean"], "file": "fallback.bin"}
+    files = {name: bundle[name] for name in bundle.manifest.files} | {"fallback.bin": b"\0" * 4 * sum(DIMS.values())}
+    edgefuse.bundle.write(routes[1].with_name("mean.efb"), fields, files)
+    sample = samples(1)[0]
+    result = edgefuse.load(routes[1].with_name("mean.efb")).answer({name: sample[name] for name in ("b", "c")})
+    assert (result.mode, result.used) == ("degraded", ("b", "c"))
+    assert result.streams["a"].state == "imputed"
+
+
+class Picky(Weighed):
+    """Looks up what a sensor says, and has nothing beyond 10."""
+
+    def forward(self, embeddings: Sequence[Tensor], present: Tensor) -> Tensor:
+        table = torch.arange(10.0)
+        index = torch.where(present[:, 0], embeddings[0][:, 0].abs().long(), 0)
+        return super().forward(embeddings, present) + table[index][:, None]
+
+
+def test_a_graph_that_fails_on_a_value_gives_the_prior_with_its_reason(tmp_path: Path) -> None:
+    _, engine = exported(Picky(), tmp_path)
+    sample = samples(1)[0]
+    sample["a"][0] = 1e6
+    result = engine.answer(sample)
+    assert result.mode == "blind"
+    assert {trust.reason for trust in result.streams.values()} == {"graph_failed"}
+    assert result.outputs["way"].tolist() == [0.0, 0.0, 0.0]
+
+
 # Refusals when a model is made
 
 
@@ -300,6 +331,7 @@ class Unsized(nn.Module):
         ("gmu", "operator 'gmu' joins exactly 2 streams, not 3"),
         ("gated_fusion", "operator 'gated_fusion' joins exactly 2 streams, not 3"),
         ("mean", "unknown operator 'mean'"),
+        ("graph", "operator 'graph' is a module of your own"),
     ],
 )
 def test_an_operator_that_does_not_fit_is_refused_by_name(operator: str | nn.Module, words: str) -> None:
@@ -316,3 +348,31 @@ def test_a_rank_and_a_token_are_refused_where_there_are_none() -> None:
         FusionModel(streams, "attention_pooling", 4, nn.Linear(4, 2), way, absent="token")
     with pytest.raises(ExportError, match="operator 'gated' does not join feature maps"):
         FusionModel(streams, "gated", 4, nn.Linear(4, 2), way, grid=(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"dim": 0}, "dim must be 1 to 65536, not 0"),
+        ({"dim": 4.0}, "dim must be 1 to 65536, not 4.0"),
+        ({"operator": "lmf", "rank": 0}, "rank must be 1 to 65536, not 0"),
+        ({"grid": (0, 2)}, r"grid\[0\] must be 1 to 65536, not 0"),
+        ({"grid": (2,)}, "grid must be rows and columns, not 1 numbers"),
+    ],
+)
+def test_sizes_that_are_none_are_refused(sizes: dict[str, Any], words: str) -> None:
+    streams = {"a": Stream("vector", nn.Identity(), 3, {"shape": [3]})}
+    given = {"operator": "sum", "dim": 4, **sizes}
+    with pytest.raises(ExportError, match=words):
+        FusionModel(streams, head=nn.Linear(4, 2), outputs=[ClassOutput("way", ["l", "r"])], **given)
+
+
+def test_a_ready_file_for_other_streams_is_refused() -> None:
+    with pytest.raises(ExportError, match=r"was made for \['a', 'b', 'c'\], the streams are \['a'\]"):
+        FusionModel(
+            {"a": Stream("vector", nn.Identity(), 3, {"shape": [3]})},
+            OnnxFusion(graph_bytes(), list(DIMS)),
+            4,
+            nn.Linear(4, 2),
+            [ClassOutput("way", ["l", "r"])],
+        )

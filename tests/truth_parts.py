@@ -52,7 +52,7 @@ def unit(v: Vector) -> Vector:
 
 
 def signed_root(s: Vector) -> Vector:
-    return np.array([t / math.sqrt(abs(t) + TINY) for t in s])
+    return np.array([t / math.sqrt(max(abs(t), TINY)) for t in s])
 
 
 def floored_log(p: Vector) -> Vector:

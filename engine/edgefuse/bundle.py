@@ -27,7 +27,7 @@ from edgefuse.schema import FILE_PATTERN, complaint, validate
 
 MANIFEST = "manifest.json"
 MAX_BUNDLE_BYTES = 1 << 30
-MAX_MANIFEST_BYTES = 1 << 16
+MAX_MANIFEST_BYTES = 1 << 20  # room for the labels of thousands of known places
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from edgefuse.bundle import Bundle
 from edgefuse.config import RunConfig, load_config
 from edgefuse.datasheet import read_datasheet
 from edgefuse.encode import Encoder
-from edgefuse.errors import UsageError
+from edgefuse.errors import BundleError, UsageError
 from edgefuse.fallback import Substitutes, descend, mode_of, select
 from edgefuse.fuse import fusion_of
 from edgefuse.head import Head
@@ -22,7 +22,7 @@ from edgefuse.plan import Plan, StreamPlan, make_plan
 from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import Stream, copied
-from edgefuse.types import F32, U8, Judged, Result, Sample, Trust
+from edgefuse.types import F32, U8, Judged, Reason, Result, Sample, Trust
 
 
 class Engine:
@@ -103,11 +103,9 @@ class Engine:
     def _answer(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, in_domain: bool | None) -> Result:
         judged = self._encode(judged, watch)
         trusts = self._fall_back(judged, watch)
-        outputs = self._fuse(trusts, watch)
-        if not all(np.isfinite(values).all() for values in outputs.values()):
-            # Sane inputs that overflow together: no answer can be made from them, so none pretends to be.
-            trusts = self._fall_back([own.lost("non_finite") for own in judged], watch)
-            outputs = self._head.prior()
+        outputs, reason = self._fuse(trusts, watch)
+        if reason is not None:
+            trusts = self._fall_back([own.lost(reason) for own in judged], watch)
         return self._result(t_ns, outputs, trusts, in_domain, watch)
 
     def _encode(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Judged]:
@@ -124,7 +122,10 @@ class Engine:
         if not encoder.holds(verdict.sample):
             encoder.preprocess(verdict.sample)
             watch.lap("preprocess")
-            encoder.run(verdict.sample)
+            try:
+                encoder.run(verdict.sample)
+            except BundleError:
+                return verdict.lost("graph_failed")
             watch.lap("encode")
         return verdict if encoder.finite else verdict.lost("non_finite")
 
@@ -140,14 +141,20 @@ class Engine:
         self._fall_back(close_derived(list(judged), self.plan.streams), Stopwatch())
         return self._fusion.select
 
-    def _fuse(self, trusts: Sequence[Trust], watch: Stopwatch) -> dict[str, F32]:
+    def _fuse(self, trusts: Sequence[Trust], watch: Stopwatch) -> tuple[dict[str, F32], Reason | None]:
+        """The outputs, and why they are the prior where sane streams together gave no answer."""
         if mode_of(trusts) == "blind":
-            return self._head.prior()
-        self._fusion.run()
-        watch.lap("fuse")
-        self._head.run()
-        watch.lap("head")
-        return self._head.outputs()
+            return self._head.prior(), None
+        try:
+            self._fusion.run()
+            watch.lap("fuse")
+            self._head.run()
+            watch.lap("head")
+        except BundleError:
+            return self._head.prior(), "graph_failed"
+        outputs = self._head.outputs()
+        finite = all(np.isfinite(values).all() for values in outputs.values())
+        return (outputs, None) if finite else (self._head.prior(), "non_finite")
 
     def _settle(self) -> None:
         for health, encoder in zip(self._healths, self._encoders, strict=True):

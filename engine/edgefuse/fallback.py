@@ -49,6 +49,8 @@ def descend(judged: Judged, plan: StreamPlan) -> Trust:
     """The first rung that carries: the fresh sample itself, else the ladder in order, else absent."""
     if judged.fresh:
         return Trust("fresh", judged.health, judged.reason, judged.age_ms)
+    if judged.reason == "not_asked":
+        return Trust("absent", judged.health, judged.reason, judged.age_ms)
     for rung in plan.ladder:
         if rung != "hold" or judged.sample is not None:
             return Trust(_RUNG_STATE[rung], judged.health, judged.reason, judged.age_ms, rung)

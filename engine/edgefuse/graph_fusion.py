@@ -109,7 +109,7 @@ class RoutedFusion(Fusion):
         yield from (i for i in chosen if i not in self._gate_streams)
 
     def _pick(self, select: U8) -> int | None:
-        feasible = [k for k, streams in enumerate(self._branches) if all(select[i] for i in streams)]
+        feasible = [k for k, streams in enumerate(self._branches) if self._stands(select, streams)]
         if len(feasible) < 2:
             return feasible[0] if feasible else None
         self._inputs.fill(select)
@@ -118,8 +118,14 @@ class RoutedFusion(Fusion):
 
     def run(self) -> None:
         self._inputs.fill(self.select)
-        whole = self._branch is not None and all(self.select[i] for i in self._branches[self._branch])
-        (self._experts[self._branch] if whole and self._branch is not None else self._rest).run()
+        branch = self._branch
+        whole = branch is not None and self._stands(self.select, self._branches[branch])
+        (self._experts[branch] if whole and branch is not None else self._rest).run()
+
+    @staticmethod
+    def _stands(select: U8, streams: Iterable[int]) -> bool:
+        """Are all of them there themselves? A stand-in makes no branch feasible: the others would not be heard."""
+        return all(select[i] == PRESENT for i in streams)
 
 
 def _port(array: Array) -> Port:

@@ -140,7 +140,7 @@ def _mutan(t: _Taken, out: F32) -> None:
 
 
 def _power_normalise(s: F32, out: F32) -> None:
-    out[:] = s / np.sqrt(np.abs(s) + LEAST)  # sign(s) sqrt|s|, with a gradient at 0
+    out[:] = s / np.sqrt(np.maximum(np.abs(s), LEAST))  # sign(s) sqrt|s|
     out /= max(np.sqrt((out * out).sum()), LEAST)
 
 

@@ -46,6 +46,7 @@ Reason = Literal[
     "parent_lost",
     "overflow",
     "not_asked",
+    "graph_failed",
 ]
 
 # What a reason says about its stream. `ok`: nothing is wrong, the model answers without it. `warn` drops the one sample
@@ -65,6 +66,7 @@ LEVEL: Mapping[Reason, Health] = {
     "bad_shape": "error",
     "byte_order": "error",
     "non_finite": "error",
+    "graph_failed": "error",
     "out_of_range": "error",
     "stuck": "error",
     "blackout": "error",

@@ -48,6 +48,8 @@ class GraphFusion(nn.Module):
         what = f"fusion {type(self.module).__name__}"
         if isinstance(self.module, GraphOperator) and self.module.dims != self.dims:
             raise ExportError(f"{what}: was made for embeddings {self.module.dims}, the streams give {self.dims}")
+        if isinstance(self.module, OnnxFusion) and self.module.streams != tuple(self.dims):
+            raise ExportError(f"{what}: was made for {list(self.module.streams)}, the streams are {list(self.dims)}")
         width = getattr(self.module, "width", None)
         if not isinstance(width, int) or width < 1:
             raise ExportError(f"{what}: needs an attribute `width`, the length of what it gives, not {width!r}")

@@ -124,7 +124,8 @@ def _mutan(r: Rows) -> Tensor:
 
 
 def _power_normalise(s: Tensor) -> Tensor:
-    return unit(s / torch.sqrt(s.abs() + LEAST))  # sign(s) sqrt|s|, with a gradient at 0
+    # sign(s) sqrt|s|, with a gradient at 0. Not by adding a little: torch's exporter takes a small addend for 0.
+    return unit(s / torch.sqrt(s.abs().clamp(min=LEAST)))
 
 
 def unit(x: Tensor) -> Tensor:

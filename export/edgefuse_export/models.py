@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from edgefuse.arguments import MAX_STREAMS
+from edgefuse.arguments import MAX_DIM, MAX_STREAMS
 from edgefuse.manifest import RESERVED_NAMES
 from edgefuse_export.declare import Output, Stream, output_problems, spec_of
 from edgefuse_export.errors import ExportError
@@ -77,7 +77,7 @@ class FusionModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        return next((value.device for value in (*self.parameters(), *self.buffers())), torch.device("cpu"))
 
     def forward(self, inputs: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
         """Output name -> float32 [B, K]; inputs: stream -> [B, ...tensor_shape], present: bool [B, N], None for all.
@@ -180,8 +180,15 @@ class FusionModel(nn.Module):
 def _fusion(
     operator: str | nn.Module, dims: Mapping[str, int], dim: int, absent: Absent, rank: int | None, grid: Grid | None
 ) -> Fusion | GraphFusion:
+    if operator == "graph":
+        raise ExportError("operator 'graph' is a module of your own: give the module instead of the name")
     row = known(operator if isinstance(operator, str) else "graph")
     rank = row.default_rank if rank is None else rank
+    sizes = {"dim": dim, "rank": rank} | {f"grid[{k}]": cells for k, cells in enumerate(grid or ())}
+    if wrong := [f"{name} must be 1 to {MAX_DIM}, not {n!r}" for name, n in sizes.items() if not _countable(n)]:
+        raise ExportError(*wrong)
+    if grid is not None and len(grid) != 2:
+        raise ExportError(f"grid must be rows and columns, not {len(grid)} numbers")
     if isinstance(operator, str) and (refusal := row.refusal(len(dims), dim, rank, grid is not None)):
         raise ExportError(refusal)
     if isinstance(operator, str) and row.backend == "kernel":
@@ -189,6 +196,10 @@ def _fusion(
     if absent == "token":
         raise ExportError(f"operator {row.name!r} says itself what an absent stream means: it takes no tokens")
     return GraphFusion(operator, dims, dim, rank, grid)
+
+
+def _countable(n: object) -> bool:
+    return isinstance(n, int) and 1 <= n <= MAX_DIM
 
 
 def _expect(what: str, given: object, rows: int, *shape: int) -> None:

@@ -37,6 +37,7 @@ class SimilarityHead(nn.Module):
         super().__init__()
         if kernel not in KERNELS:
             raise ExportError(f"unknown similarity {kernel!r}; known: {', '.join(KERNELS)}")
+        entries = torch.as_tensor(entries, dtype=torch.float32)
         if entries.dim() != 2 or not torch.isfinite(entries).all():
             raise ExportError(f"the entries of a similarity head must be finite [M, D], not {list(entries.shape)}")
         self.kernel, self.scale = kernel, SCALES.get(kernel, 1.0) if scale is None else scale
