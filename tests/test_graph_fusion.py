@@ -20,7 +20,7 @@ from torch import Tensor, nn  # noqa: E402
 import edgefuse  # noqa: E402
 from edgefuse import Engine  # noqa: E402
 from edgefuse.operators import OPERATORS  # noqa: E402
-from edgefuse.types import Array  # noqa: E402
+from edgefuse.types import Array, Judged  # noqa: E402
 from edgefuse_export import ClassOutput, ExportError, FusionModel, OnnxFusion, Stream, export_bundle  # noqa: E402
 from edgefuse_export.gate import torch_answers  # noqa: E402
 from edgefuse_export.graphs import GRAPHS  # noqa: E402
@@ -317,6 +317,39 @@ def test_a_graph_that_fails_on_a_value_gives_the_prior_with_its_reason(tmp_path:
     assert result.outputs["way"].tolist() == [0.0, 0.0, 0.0]
 
 
+def test_what_is_wrong_with_a_stream_that_was_not_asked_for_stays_said() -> None:
+    sample = edgefuse.Sample("b", 0, np.zeros(1, np.float32))
+    faulty = Judged("error", "non_finite", 80.0, sample, False).set_aside()
+    assert (faulty.health, faulty.reason, faulty.sample) == ("error", "non_finite", None)
+    sound = Judged("ok", None, 5.0, sample, True).set_aside()
+    assert (sound.health, sound.reason, sound.sample) == ("ok", "not_asked", None)
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_stream_lost_after_routing_answers_as_if_it_had_never_been_there(
+    routes: tuple[FusionModel, Path], lost: int
+) -> None:
+    name, tried = list(DIMS)[lost], 0
+    for sample in samples(12):
+        engine = edgefuse.load(routes[1])
+        absent = engine.answer({other: payload for other, payload in sample.items() if other != name})
+        encoder = engine._encoders[lost]
+        run = encoder.run
+
+        def overflow(given: Any, run: Any = run, encoder: Any = encoder) -> None:
+            run(given)
+            encoder._finite = False
+
+        encoder.run = overflow  # type: ignore[method-assign]
+        result = engine.answer(sample)
+        if result.streams[name].reason == "non_finite":
+            tried += 1
+            used = {stream for stream, trust in result.streams.items() if trust.available}
+            assert used == {stream for stream, trust in absent.streams.items() if trust.available}
+            np.testing.assert_allclose(result.outputs["way"], absent.outputs["way"], rtol=1e-5, atol=1e-5)
+    assert tried > 0
+
+
 # Refusals when a model is made
 
 
@@ -357,7 +390,7 @@ def test_a_rank_and_a_token_are_refused_where_there_are_none() -> None:
         ({"dim": 4.0}, "dim must be 1 to 65536, not 4.0"),
         ({"operator": "lmf", "rank": 0}, "rank must be 1 to 65536, not 0"),
         ({"grid": (0, 2)}, r"grid\[0\] must be 1 to 65536, not 0"),
-        ({"grid": (2,)}, "grid must be rows and columns, not 1 numbers"),
+        ({"grid": (2,)}, r"grid must be rows and columns, not \(2,\)"),
     ],
 )
 def test_sizes_that_are_none_are_refused(sizes: dict[str, Any], words: str) -> None:
@@ -376,3 +409,16 @@ def test_a_ready_file_for_other_streams_is_refused() -> None:
             nn.Linear(4, 2),
             [ClassOutput("way", ["l", "r"])],
         )
+
+
+def test_a_module_whose_sizes_do_not_fit_is_refused_with_the_streams_and_their_shapes(tmp_path: Path) -> None:
+    module = Weighed()
+    module.layers[1] = nn.Linear(9, WIDTH)
+    with pytest.raises(ExportError, match=r"the fusion fails on embeddings a \[B, 3\], b \[B, 5\], c \[B, 4\]: .*9"):
+        exported(module, tmp_path)
+
+
+def test_a_ready_file_whose_sizes_do_not_fit_is_refused_with_the_stream_and_both_shapes() -> None:
+    streams = {name: Stream("vector", nn.Identity(), d + (name == "b"), {"shape": [d]}) for name, d in DIMS.items()}
+    with pytest.raises(ExportError, match=r"'b' is float32 \[B, 5\], stream 'b' gives \[B, 6\]"):
+        FusionModel(streams, OnnxFusion(graph_bytes(), list(DIMS)), 4, nn.Linear(4, 2), [ClassOutput("w", ["l", "r"])])

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgefuse.algebra import Operator
 from edgefuse.joins import Join
 from edgefuse.operators import OPERATORS
-from edgefuse.reference import Activation, Reduce
+from edgefuse.reference import Activation
 from edgefuse_export.graphs import GRAPHS
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "operators"
@@ -69,12 +69,15 @@ The head receives float32 `[B, {width}]`{maps}. {backend}{note}
 _NOTES = {
     "late_product": "`model.fit_prior(output, labels)` counts the classes for the prior that is corrected for.",
     "coordinated": """
-Train with `contrastive_loss` between subsets of the sensors, then make known samples the entries of a
-`SimilarityHead`: each result names the nearest of them, whichever sensor is there.
+Make the model with empty entries, train it with `contrastive_loss` between subsets of the sensors, then fill in the
+known samples: each result names the nearest of them, whichever sensor is there.
 
 ```python
-entries = model.fused({"camera": images_of_known_places})
-head, outputs = SimilarityHead(entries), [SimilarityOutput("place", names, top_k=5)]
+head, outputs = SimilarityHead(torch.zeros(len(names), 64)), [SimilarityOutput("place", names, top_k=5)]
+model = FusionModel(streams, "coordinated", dim=64, head=head, outputs=outputs)
+loss = contrastive_loss(model.fused({"camera": images}), model.fused({"lidar": clouds}))  # of the same moments
+with torch.no_grad():  # when it is trained
+    head.entries.copy_(model.eval().fused({"camera": images_of_known_places}))
 ```""",
     "early": """
 The encoders of aligned inputs pass them on, such as `nn.Identity()`; with `grid=(rows, cols)` they give planes
@@ -140,14 +143,9 @@ def _setting(row: Operator) -> str:
         parts.append("Each stream's projection holds both parts, side by side.")
     if row.activation == Activation.RELU:
         parts.append("Projections are rectified.")
-    if _starts_near_one(row):
+    if row.multiplies:
         parts.append("Projections start near 1, so that the product of many neither vanishes nor loses its gradient.")
     return " ".join(parts) or "For any number of streams up to 16."
-
-
-def _starts_near_one(row: Operator) -> bool:
-    products = row.reduce in (Reduce.PRODUCT, Reduce.JOINT_PRODUCT) and not row.concat
-    return products or row.join in (Join.LMF, Join.MFB, Join.MUTAN)
 
 
 def _joins_into_maps(row: Operator) -> bool:

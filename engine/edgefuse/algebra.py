@@ -56,6 +56,12 @@ class Operator:
         return "kernel" if self.graph is None else "graph"
 
     @property
+    def multiplies(self) -> bool:
+        """Is what it makes a product of the streams and nothing beside? Such projections start near 1."""
+        products = self.reduce in (Reduce.PRODUCT, Reduce.JOINT_PRODUCT) and not self.concat
+        return products or self.join in (Join.LMF, Join.MFB, Join.MUTAN)
+
+    @property
     def default_rank(self) -> int:
         """What a model that does not say its rank gets."""
         return 4 if self.rank else 1

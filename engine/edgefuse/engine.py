@@ -105,7 +105,7 @@ class Engine:
         trusts = self._fall_back(judged, watch)
         outputs, reason = self._fuse(trusts, watch)
         if reason is not None:
-            trusts = self._fall_back([own.lost(reason) for own in judged], watch)
+            trusts = self._fall_back([own.lost(reason) if own.sample is not None else own for own in judged], watch)
         return self._result(t_ns, outputs, trusts, in_domain, watch)
 
     def _encode(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Judged]:

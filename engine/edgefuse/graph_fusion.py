@@ -101,19 +101,29 @@ class RoutedFusion(Fusion):
         self._branch: int | None = None
 
     def wanted(self, standing: Callable[[], U8]) -> Iterable[int]:
-        """The gate's streams first; once they are encoded, those of the branch that it picks."""
+        """The gate's streams first; once they are encoded, those of the branch that it picks, till one stands."""
         self._branch = None
-        yield from self._gate_streams
-        self._branch = self._pick(standing())
-        chosen = range(len(self.embeddings)) if self._branch is None else self._branches[self._branch]
-        yield from (i for i in chosen if i not in self._gate_streams)
+        asked = list(self._gate_streams)
+        yield from asked
+        while True:
+            self._branch = self._pick(standing())
+            chosen = range(len(self.embeddings)) if self._branch is None else self._branches[self._branch]
+            missing = [i for i in chosen if i not in asked]
+            yield from missing
+            asked += missing
+            # What turned out to be unusable makes its branches infeasible, so that this ends.
+            if self._branch is None or self._stands(standing(), chosen):
+                return
 
     def _pick(self, select: U8) -> int | None:
         feasible = [k for k, streams in enumerate(self._branches) if self._stands(select, streams)]
         if len(feasible) < 2:
             return feasible[0] if feasible else None
         self._inputs.fill(select)
-        self._gate.run()
+        try:
+            self._gate.run()
+        except BundleError:
+            return None  # a gate that cannot compute anything from a sample picks nothing: the rest answers
         return max(feasible, key=lambda k: (self._scores[k], -k))
 
     def run(self) -> None:

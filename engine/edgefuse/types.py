@@ -122,8 +122,10 @@ class Judged:
         return Judged(LEVEL[reason], reason, self.age_ms, None, False)
 
     def set_aside(self) -> Judged:
-        """The same stream, sound but not asked for by the model."""
-        return self.lost("not_asked") if self.sample is not None else self
+        """The same stream, not asked for by the model; what is wrong with it stays said."""
+        if self.sample is None or self.health not in ("ok", "warn"):
+            return Judged(self.health, self.reason, self.age_ms, None, False)
+        return self.lost("not_asked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from edgefuse_export.models import FusionModel
 def check_model(model: FusionModel, tensors: Mapping[str, Array]) -> None:
     """Raise an ExportError with everything that is wrong; tensors: stream -> [S, ...tensor_shape], preprocessed."""
     model.eval()
-    if problems := [*_weights(model), *_encoders(model, tensors), *_head(model)]:
+    if problems := [*_weights(model), *_encoders(model, tensors), *_fusion(model), *_head(model)]:
         raise ExportError(*problems)
 
 
@@ -33,6 +33,15 @@ def _encoders(model: FusionModel, tensors: Mapping[str, Array]) -> Iterator[str]
         shape = ", ".join(map(str, tensor.shape[1:]))
         what = f"stream {name!r}: the encoder fails on a tensor [B, {shape}]"
         yield from _complaints(what, functools.partial(model.encode, {name: tensor}, present))
+
+
+def _fusion(model: FusionModel) -> Iterator[str]:
+    shapes = {name: (stream.dim, *(model.fusion.grid or ())) for name, stream in model.streams.items()}
+    embeddings = [torch.zeros(2, *shape, device=model.device) for shape in shapes.values()]
+    present = torch.ones(2, len(shapes), dtype=torch.bool, device=model.device)
+    words = ", ".join(f"{name} [B, {', '.join(map(str, shape))}]" for name, shape in shapes.items())
+    what = f"the fusion fails on embeddings {words}"
+    yield from _complaints(what, functools.partial(model.fusion, embeddings, present))
 
 
 def _head(model: FusionModel) -> Iterator[str]:

@@ -55,8 +55,7 @@ class Fusion(nn.Module):
         self.size = Size(len(dims), dim, rank)
         self.width = self.operator.width(len(dims), dim, rank)
         columns = self.operator.columns(len(dims), dim, rank)
-        around_one = _multiplies(self.operator)
-        self.projections = nn.ModuleList(_Projection(d, columns, around_one) for d in dims.values())
+        self.projections = nn.ModuleList(_Projection(d, columns, self.operator.multiplies) for d in dims.values())
         self.tokens = nn.Parameter(0.1 * torch.randn(len(dims), columns)) if absent == "token" else None
         for name, shape in self.operator.theta(len(dims), dim, rank).items():
             value = _initial(self.operator, name, shape)
@@ -156,11 +155,6 @@ class _Projection(nn.Module):
         if embedding.dim() == 4:
             return torch.conv2d(embedding, self.weight.t()[:, :, None, None], self.bias)
         return torch.addmm(self.bias, embedding, self.weight)
-
-
-def _multiplies(operator: Operator) -> bool:
-    products = operator.reduce in (Reduce.PRODUCT, Reduce.JOINT_PRODUCT) and not operator.concat
-    return products or operator.join in (Join.LMF, Join.MFB, Join.MUTAN)
 
 
 def _key(name: str) -> str:

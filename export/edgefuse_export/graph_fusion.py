@@ -50,6 +50,8 @@ class GraphFusion(nn.Module):
             raise ExportError(f"{what}: was made for embeddings {self.module.dims}, the streams give {self.dims}")
         if isinstance(self.module, OnnxFusion) and self.module.streams != tuple(self.dims):
             raise ExportError(f"{what}: was made for {list(self.module.streams)}, the streams are {list(self.dims)}")
+        if isinstance(self.module, OnnxFusion):
+            self.module.expect(self.dims)
         width = getattr(self.module, "width", None)
         if not isinstance(width, int) or width < 1:
             raise ExportError(f"{what}: needs an attribute `width`, the length of what it gives, not {width!r}")
@@ -58,6 +60,8 @@ class GraphFusion(nn.Module):
     def forward(self, embeddings: Sequence[Tensor], present: Tensor) -> Tensor:
         """float32 [B, width] from N embeddings [B, d_i] and present, bool [B, N]."""
         fused: Tensor = self.module(list(embeddings), present)
+        if not isinstance(fused, Tensor):
+            raise ExportError(f"the fusion gives {type(fused).__name__}, not [B, {self.width}]")
         # The batch is not looked at: to compare it would fix it in the exported graph.
         if fused.dim() != 2 or fused.shape[1] != self.width:
             raise ExportError(
@@ -113,6 +117,14 @@ class OnnxFusion(nn.Module):
         if fused.dtype != "float32" or len(fused.shape) != 2 or not fused.shape[1]:
             raise ExportError(f"{self.place}: 'fused' is {fused.dtype} {list(fused.shape)}, not float32 [B, width]")
         return fused.shape[1]
+
+    def expect(self, dims: Mapping[str, int]) -> None:
+        """Refuse streams whose embeddings the graph does not take; an ExportError with the stream and both shapes."""
+        for name, d in dims.items():
+            port = self._session.inputs[name]
+            if port.dtype != "float32" or len(port.shape) != 2 or port.shape[1] not in (None, d):
+                have = ", ".join("B" if k == 0 else str(axis) for k, axis in enumerate(port.shape))
+                raise ExportError(f"{self.place}: {name!r} is {port.dtype} [{have}], stream {name!r} gives [B, {d}]")
 
     @torch.no_grad()
     def forward(self, embeddings: Sequence[Tensor], present: Tensor) -> Tensor:

@@ -184,11 +184,11 @@ def _fusion(
         raise ExportError("operator 'graph' is a module of your own: give the module instead of the name")
     row = known(operator if isinstance(operator, str) else "graph")
     rank = row.default_rank if rank is None else rank
+    if grid is not None and not (isinstance(grid, Sequence) and len(grid) == 2):
+        raise ExportError(f"grid must be rows and columns, not {grid!r}")
     sizes = {"dim": dim, "rank": rank} | {f"grid[{k}]": cells for k, cells in enumerate(grid or ())}
     if wrong := [f"{name} must be 1 to {MAX_DIM}, not {n!r}" for name, n in sizes.items() if not _countable(n)]:
         raise ExportError(*wrong)
-    if grid is not None and len(grid) != 2:
-        raise ExportError(f"grid must be rows and columns, not {len(grid)} numbers")
     if isinstance(operator, str) and (refusal := row.refusal(len(dims), dim, rank, grid is not None)):
         raise ExportError(refusal)
     if isinstance(operator, str) and row.backend == "kernel":
@@ -199,7 +199,7 @@ def _fusion(
 
 
 def _countable(n: object) -> bool:
-    return isinstance(n, int) and 1 <= n <= MAX_DIM
+    return isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MAX_DIM
 
 
 def _expect(what: str, given: object, rows: int, *shape: int) -> None:
