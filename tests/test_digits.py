@@ -11,7 +11,7 @@ import pytest
 
 from edgefuse_export.digits import VIEWS, digits_folder, load_digits, split, stratified_folds
 from edgefuse_export.errors import ExportError
-from edgefuse_export.site_data import SiteData
+from edgefuse_export.labelled import Labelled
 from small_digits import FILES, small_digits, write_digits
 
 MORPHOLOGY = "mfeat-mor.csv"
@@ -127,11 +127,11 @@ def test_folds_that_cannot_be_dealt_are_refused(folds: int) -> None:
         stratified_folds(np.repeat(np.arange(10), 4), folds, 0)
 
 
-def some_data() -> tuple[SiteData, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def some_data() -> tuple[Labelled, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     views, labels = small_digits(each=4)
     views["zernike"][:, 3] = 0.1  # a feature that never changes
     tensors = {name: view.astype(np.float32) for name, view in views.items()}
-    return SiteData(tensors, labels), np.arange(0, 40, 4)
+    return Labelled(tensors, labels), np.arange(0, 40, 4)
 
 
 def test_standardising_looks_at_the_training_rows_only() -> None:

@@ -26,7 +26,7 @@ from edgefuse_export.augment import augmented, mirrored  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.evaluate import evaluate, wilson  # noqa: E402
 from edgefuse_export.run import recipe_of_run  # noqa: E402
-from edgefuse_export.site_data import SiteData, site_data  # noqa: E402
+from edgefuse_export.site_data import Labelled, site_data  # noqa: E402
 from edgefuse_export.site_model import site_model  # noqa: E402
 from edgefuse_export.training import Settings, masks, train  # noqa: E402
 
@@ -47,12 +47,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(folder: Path) -> SiteData:
+def data(folder: Path) -> Labelled:
     return site_data(folder / "train", 0, 32, 1, quiet)
 
 
 def test_moments_are_cached_with_what_they_were_made_from(
-    data: SiteData, folder: Path, monkeypatch: pytest.MonkeyPatch
+    data: Labelled, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(seed: int) -> Any:
         raise AssertionError("made again")
@@ -67,14 +67,14 @@ def test_moments_are_cached_with_what_they_were_made_from(
     assert all(np.array_equal(renewed.tensors[s], t) for s, t in data.tensors.items())
 
 
-def test_a_moment_is_what_the_device_makes_of_the_payloads(data: SiteData) -> None:
+def test_a_moment_is_what_the_device_makes_of_the_payloads(data: Labelled) -> None:
     seen = snapshot(5)
     assert data.labels[5] == seen.label
     assert data.tensors["camera"].dtype == np.uint8 and data.tensors["depth"].dtype == np.uint16
     np.testing.assert_array_equal(data.tensors["lidar"][5], sites.tensor_of("lidar", seen.payloads["lidar"]))
 
 
-def test_training_learns_a_small_set_by_heart(data: SiteData) -> None:
+def test_training_learns_a_small_set_by_heart(data: Labelled) -> None:
     settings = Settings(samples=32, epochs=20, batch=8, drop_rate=0.2)
     trained = train(data, settings, FOREVER, quiet)
     sheet = evaluate(trained.model, data, OUTPUT_NAME, "the training set")
@@ -85,14 +85,14 @@ def test_training_learns_a_small_set_by_heart(data: SiteData) -> None:
     assert len(sheet.subsets) == 15
 
 
-def test_training_repeats_bit_for_bit(data: SiteData) -> None:
+def test_training_repeats_bit_for_bit(data: Labelled) -> None:
     first, again = (train(data, TINY, FOREVER, quiet).model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     other = train(data, Settings(samples=32, epochs=1, batch=8, seed=1), FOREVER, quiet).model.state_dict()
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
-def test_time_running_out_ends_training_between_epochs(data: SiteData) -> None:
+def test_time_running_out_ends_training_between_epochs(data: Labelled) -> None:
     trained = train(data, TINY, 0.0, quiet)
     assert trained.stopped_early
     assert trained.losses == ()
@@ -106,11 +106,11 @@ def test_some_rows_of_a_batch_stay_whole() -> None:
     assert present.any(1).all()
 
 
-def batch(data: SiteData) -> dict[str, Any]:
+def batch(data: Labelled) -> dict[str, Any]:
     return {name: torch.from_numpy(t) for name, t in data.rows(np.arange(6)).items()}
 
 
-def test_a_mirror_image_swaps_sides_and_twice_is_where_it_was(data: SiteData) -> None:
+def test_a_mirror_image_swaps_sides_and_twice_is_where_it_was(data: Labelled) -> None:
     inputs = {name: tensor.float() for name, tensor in batch(data).items()}
     rows = torch.tensor([True] * 5 + [False])
     once = mirrored(inputs, rows)
@@ -124,7 +124,7 @@ def test_a_mirror_image_swaps_sides_and_twice_is_where_it_was(data: SiteData) ->
     assert torch.equal(twice["camera"], inputs["camera"]) and torch.equal(twice["depth"], inputs["depth"])
 
 
-def test_augmentation_keeps_shapes_ranges_and_holes(data: SiteData) -> None:
+def test_augmentation_keeps_shapes_ranges_and_holes(data: Labelled) -> None:
     inputs = batch(data)
     changed = augmented(inputs, torch.Generator().manual_seed(0))
     assert {n: t.shape for n, t in changed.items()} == {n: t.shape for n, t in inputs.items()}

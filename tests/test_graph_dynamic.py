@@ -21,7 +21,7 @@ from test_export_onnx import session  # noqa: E402
 
 def gated(*values: float) -> Dynamic:
     """An operator of the branches ab, b, c and abc whose gate gives `values`, whatever it sees."""
-    module = Dynamic(THREE, 8, branches=["ab", "b", "c", "abc"])
+    module = Dynamic(THREE, 8, branches=list(map(list, ["ab", "b", "c", "abc"])))
     module.gate.out.weight.data.zero_()
     module.gate.out.bias.data.copy_(torch.tensor(values))
     return module.eval()
@@ -77,7 +77,10 @@ def test_branches_and_gate_streams_are_indices_in_the_models_order() -> None:
 
 
 def test_gate_experts_and_rest_are_graphs_of_their_own_streams() -> None:
-    module, (a, b, c) = Dynamic(THREE, 8, branches=["ca", "b"], gate_streams=["c", "b"]).eval(), drawn(8)
+    module, (a, b, c) = (
+        Dynamic(THREE, 8, branches=list(map(list, ["ca", "b"])), gate_streams=["c", "b"]).eval(),
+        drawn(8),
+    )
     assert torch.equal(module.expert(0, [a, b, c], MASKS), module.experts[0]([a, c], MASKS))
     parts = {"bc": module.gate, "ac": module.experts[0], "abc": module.rest}
     for names, part in parts.items():
@@ -93,7 +96,8 @@ REFUSED: dict[str, Callable[[], object]] = {
     "'dynamic': no stream 'radar'": lambda: Dynamic(THREE, 8, gate_streams=["radar"]),
     "'dynamic': a branch, and the gate, needs at least one stream": lambda: Dynamic(THREE, 8, branches=[[]]),
     "at least one branch": lambda: Dynamic(THREE, 8, branches=[]),
-    "none of them twice": lambda: Dynamic(THREE, 8, branches=["ab", "ba"]),
+    "a list of streams, not 'ab'": lambda: Dynamic(THREE, 8, branches=["ab"]),
+    "none of them twice": lambda: Dynamic(THREE, 8, branches=list(map(list, ["ab", "ba"]))),
 }
 
 
@@ -101,3 +105,12 @@ REFUSED: dict[str, Callable[[], object]] = {
 def test_branches_that_make_no_sense_are_refused_in_words(words: str) -> None:
     with pytest.raises(ExportError, match=words):
         REFUSED[words]()
+
+
+def test_a_module_can_be_copied_in_the_middle_of_training() -> None:
+    module = Dynamic(THREE, 8).train()
+    module([torch.ones(4, d) for d in THREE.values()], torch.ones(4, 3, dtype=torch.bool))
+    twin = copy.deepcopy(module)
+    assert torch.equal(twin.gate.out.weight, module.gate.out.weight)
+    with pytest.raises(ExportError, match="needs a forward in training mode"):
+        twin.cost_loss()

@@ -51,7 +51,9 @@ def test_torch_says_what_the_formula_says_for_six_streams(name: str) -> None:
 
 
 def test_branches_and_gate_streams_of_choice() -> None:
-    module = Dynamic({"a": 3, "b": 5, "c": 2}, 8, branches=["ab", "c", "b", "a"], gate_streams=["c", "b"]).eval()
+    module = Dynamic(
+        {"a": 3, "b": 5, "c": 2}, 8, branches=list(map(list, ["ab", "c", "b", "a"])), gate_streams=["c", "b"]
+    ).eval()
     embeddings = drawn(len(MASKS))
     fused = module(embeddings, MASKS).detach().numpy()
     for row, mask in enumerate(MASKS.tolist()):

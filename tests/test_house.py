@@ -21,7 +21,7 @@ KERNEL_SOURCES = sorted(
 
 # The floors of the engine, ground first. A file imports from lower floors only; a folder is one room.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "version", "files", "_kernels"),
+    ("errors", "types", "version", "files", "buffers", "_kernels"),
     ("joins", "fusion_base", "schema", "shapley", "geodesy", "stopwatch"),
     ("arguments",),
     ("reference", "reference_joins"),

@@ -29,7 +29,7 @@ from edgefuse_export.benchmark_training import (  # noqa: E402
     trained,
 )
 from edgefuse_export.digits import split, stratified_folds  # noqa: E402
-from edgefuse_export.site_data import SiteData  # noqa: E402
+from edgefuse_export.labelled import Labelled  # noqa: E402
 from small_digits import FILES, small_digits  # noqa: E402
 
 torch.set_num_threads(1)  # small tensors: threads on shared cores would mostly wait for each other
@@ -39,9 +39,9 @@ PAIR = ["sum", "multconcat"]
 
 
 @pytest.fixture(scope="module")
-def data() -> SiteData:
+def data() -> Labelled:
     views, labels = small_digits()
-    return SiteData({name: view.astype(np.float32) for name, view in views.items()}, labels)
+    return Labelled({name: view.astype(np.float32) for name, view in views.items()}, labels)
 
 
 def quiet(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
@@ -66,7 +66,7 @@ def test_an_unknown_operator_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("operator", chosen(None))
-def test_a_model_takes_six_views_to_ten_classes(operator: str, data: SiteData) -> None:
+def test_a_model_takes_six_views_to_ten_classes(operator: str, data: Labelled) -> None:
     model = fresh_model(operator, TINY).eval()
     inputs = {name: torch.from_numpy(view[:3]) for name, view in data.tensors.items()}
     some = torch.tensor([[True] * 6, [False] * 5 + [True], [True, False] * 3])
@@ -94,7 +94,7 @@ def test_a_shape_of_its_own_belongs_to_an_operator_that_needs_one(monkeypatch: p
 
 
 def test_what_is_measured_is_the_model_itself_in_evaluation_mode(
-    data: SiteData, monkeypatch: pytest.MonkeyPatch
+    data: Labelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[FusionModel] = []
 
@@ -116,7 +116,7 @@ def test_what_is_measured_is_the_model_itself_in_evaluation_mode(
         assert outcome.accuracy[subset] == pytest.approx(right.mean())
 
 
-def test_an_epoch_shows_every_row_once_with_views_dropped(data: SiteData) -> None:
+def test_an_epoch_shows_every_row_once_with_views_dropped(data: Labelled) -> None:
     protocol = Protocol(batch=16, drop_rate=0.4)
     generator = torch.Generator().manual_seed(0)
     epochs = [list(_batches(data, protocol, generator)) for _ in range(100)]
@@ -130,20 +130,20 @@ def test_an_epoch_shows_every_row_once_with_views_dropped(data: SiteData) -> Non
     assert abs(float(present.float().mean()) - 0.6 / (1 - 0.4**6)) < 0.02
 
 
-def test_training_learns(data: SiteData) -> None:
+def test_training_learns(data: Labelled) -> None:
     outcome = measure(data, replace(TINY, epochs=40), Unit("concat", 0, 0))
     assert outcome.loss is not None and outcome.loss < 1.0
     assert outcome.accuracy["+".join(FILES)] > 0.6
 
 
-def test_one_worker_and_two_give_the_same(data: SiteData, tmp_path: Path) -> None:
+def test_one_worker_and_two_give_the_same(data: Labelled, tmp_path: Path) -> None:
     alone = benchmark(data, PAIR, TINY, tmp_path / "one", 1, quiet)
     assert benchmark(data, PAIR, TINY, tmp_path / "two", 2, quiet) == alone
     assert [o.unit for o in alone] == [Unit(name, 0, fold) for name in PAIR for fold in (0, 1)]
     assert alone[0].accuracy != alone[1].accuracy
 
 
-def test_a_training_leaves_torch_as_it_found_it(data: SiteData) -> None:
+def test_a_training_leaves_torch_as_it_found_it(data: Labelled) -> None:
     torch.set_num_threads(2)
     try:
         before = torch.random.get_rng_state()
@@ -156,6 +156,7 @@ def test_a_training_leaves_torch_as_it_found_it(data: SiteData) -> None:
 
 def test_workers_are_begun_deaf_to_ctrl_c() -> None:
     heard = []
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins deaf itself
 
     def begin(units: Iterator[Unit]) -> set[Any]:
         heard.append(signal.getsignal(signal.SIGINT))
@@ -164,10 +165,11 @@ def test_workers_are_begun_deaf_to_ctrl_c() -> None:
     before = signal.getsignal(signal.SIGINT)
     assert list(_in_turn(iter(()), 2, begin)) == []
     assert heard == [signal.SIG_IGN]
-    assert signal.getsignal(signal.SIGINT) == before != signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) == before == signal.default_int_handler
+    signal.signal(signal.SIGINT, inherited)
 
 
-def test_what_is_finished_is_not_trained_again(data: SiteData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_finished_is_not_trained_again(data: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = benchmark(data, ["sum"], TINY, tmp_path, 1, quiet)
     with monkeypatch.context() as patched:
         patched.setattr(benchmarks, "measure", forbidden)
@@ -179,14 +181,14 @@ def test_what_is_finished_is_not_trained_again(data: SiteData, tmp_path: Path, m
     assert len((tmp_path / NAME).read_text().splitlines()) == 8
 
 
-def test_the_fingerprint_tells_data_and_protocol_apart_but_not_how_often(data: SiteData) -> None:
-    changed = SiteData({name: view + 1.0 for name, view in data.tensors.items()}, data.labels)
+def test_the_fingerprint_tells_data_and_protocol_apart_but_not_how_often(data: Labelled) -> None:
+    changed = Labelled({name: view + 1.0 for name, view in data.tensors.items()}, data.labels)
     assert fingerprint(data, TINY) == fingerprint(data, replace(TINY, seeds=7))
     assert len({fingerprint(data, TINY), fingerprint(data, replace(TINY, folds=3)), fingerprint(changed, TINY)}) == 3
 
 
 def test_an_interruption_keeps_what_was_finished(
-    data: SiteData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
         yield next(outcomes)
@@ -203,7 +205,7 @@ def killed(*_: object) -> Outcome:
 
 
 def test_a_worker_that_is_killed_ends_the_run_instead_of_hanging_it(
-    data: SiteData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmarks, "measure", killed)
     with pytest.raises(ExportError, match="a worker process was killed; what was finished is kept"):

@@ -66,6 +66,7 @@ def test_nothing_at_all_is_similar_to_nothing_and_stays_finite() -> None:
         ((torch.zeros(3), "cosine"), r"must be finite \[M, D\], not \[3\]"),
         ((torch.full((2, 2), float("nan")), "cosine"), r"must be finite \[M, D\]"),
         ((torch.zeros(2, 2), "manhattan"), "unknown similarity 'manhattan'; known: cosine"),
+        ((torch.zeros(2, 2), "polynomial", 2.5), "degree of a polynomial similarity must be whole, not 2.5"),
         ((torch.zeros(2, 2), "rbf", -1.0), "scale of similarity 'rbf' must be positive"),
     ],
 )
@@ -151,3 +152,9 @@ def test_matches_are_the_nearest_first_and_the_line_holds_them_alone(
     line = json.loads(json.dumps(result.as_json()))
     assert "place" not in line["outputs"]
     assert [match["label"] for match in line["matches"]["place"]] == [label for label, _ in result.matches["place"]]
+
+
+def test_a_blind_answer_is_like_no_entry(known: tuple[FusionModel, np.ndarray], tmp_path: Path) -> None:
+    result = exported(known, tmp_path).answer({})
+    assert (result.mode, result.labels, dict(result.matches)) == ("blind", {}, {"place": []})
+    assert result.as_json()["matches"] == {"place": []}

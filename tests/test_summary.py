@@ -56,3 +56,10 @@ def test_reasons_are_counted_by_tick() -> None:
 
 def test_nothing_is_described_as_nothing() -> None:
     assert describe(Summary()) == "0 answers for 0 ticks"
+
+
+def test_a_stream_that_was_not_asked_for_is_no_fault() -> None:
+    summary = Summary()
+    span = summary.add(result(0, "full", "left", Trust("absent", "ok", "not_asked", 0.0)), None)
+    assert span is not None
+    assert (span.faults, summary.as_json()["reasons"]) == ((), {})

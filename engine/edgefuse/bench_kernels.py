@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from edgefuse import bench_peers as peers
-from edgefuse import kernels
+from edgefuse import buffers, kernels
 from edgefuse.bench import BLOCKS, Contender, interleave
 from edgefuse.errors import UsageError
 from edgefuse.reference import Activation, Reduce
@@ -71,11 +71,10 @@ def multconcat(layer: Layer, dtype: type[np.generic] = np.float32, present: Sequ
     weights = [np.concatenate([w.reshape(-1), b]).astype(dtype) for w, b in zip(layer.ws, layer.bs, strict=True)]
     starts = [np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) for sizes in (dims, (dims + 1) * width)]
     select = np.array([not present or i in present for i in range(n)], np.uint8)
-    x, packed, out = np.concatenate(layer.xs), np.concatenate(weights), np.zeros((n + 1) * width, np.float32)
-    substitutes, result = np.zeros((n, width), np.float32), {"out": out}
-    options = (substitutes, select, int(Activation.RELU), int(Reduce.PRODUCT), True, out)
-
-    prepared = kernels.prepared_project(x, dims, starts[0], packed, starts[1], *options)
+    x, packed = np.concatenate(layer.xs), buffers.placed(np.concatenate(weights))
+    result = {"out": np.zeros((n + 1) * width, np.float32)}
+    options = (np.zeros((n, width), np.float32), select, int(Activation.RELU), int(Reduce.PRODUCT), True)
+    prepared = kernels.prepared_project(x, dims, starts[0], packed, starts[1], *options, result["out"])
 
     def run() -> dict[str, F32]:
         prepared()

@@ -172,13 +172,13 @@ class Engine:
         standing = frozenset(
             plan.name for plan, trust in zip(self.plan.streams, trusts, strict=True) if trust.available
         )
-        manifest = self.bundle.manifest
+        manifest, mode = self.bundle.manifest, mode_of(trusts)
         return Result(
             t_ns=t_ns,
-            mode=mode_of(trusts),
+            mode=mode,
             outputs=outputs,
-            labels=self._head.labels(outputs),
-            matches=self._head.matches(outputs),
+            labels=self._head.labels(outputs, blind=mode == "blind"),
+            matches=self._head.matches(outputs, blind=mode == "blind"),
             streams=dict(zip(self.plan.names, trusts, strict=True)),
             expected=None if in_domain is False else self._expected.get(standing),
             in_domain=in_domain,

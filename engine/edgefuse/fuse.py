@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgefuse import kernels
+from edgefuse import buffers, kernels
 from edgefuse.algebra import Absent
 from edgefuse.arguments import I64
 from edgefuse.bundle import Bundle
@@ -19,7 +19,7 @@ from edgefuse.operators import OPERATORS
 from edgefuse.reference import ABSENT, SUBSTITUTED, Reduce
 from edgefuse.types import F16, F32
 
-_ALIGN = 16  # float32 values: every embedding begins on a cache line of its own
+_LINE = buffers.LINE // 4  # float32 values: every embedding begins on a cache line of its own
 
 
 def fusion_of(bundle: Bundle, half: bool = False, config_place: str = "configuration") -> Fusion:
@@ -47,7 +47,7 @@ class KernelFusion(Fusion):
         parameters = _unpack(bundle, spec.file, self._operator.parameters(dims, *size))
         self._theta = _flat([parameters.pop(name) for name in self._operator.theta(len(dims), *size)])
         weights = _flat(list(parameters.values()))
-        self._weights = _halved(weights, config_place) if half else weights
+        self._weights = buffers.placed(_halved(weights, config_place)) if half else buffers.placed(weights)
         self._biases = [parameters[f"{name}.bias"] for name in dims]
         self._dims = np.array(list(dims.values()), dtype=np.int64)
         self._weight_offsets = _starts([(d + 1) * columns for d in dims.values()])
@@ -105,7 +105,7 @@ class MapFusion(Fusion):
         self.select = np.zeros(n, dtype=np.uint8)
         self._substitutes = np.zeros((n, spec.dim), dtype=np.float32)
         self.stand_ins = list(self._substitutes)
-        self.fused = _aligned_zeros(math.prod(bundle.manifest.fused_shape))
+        self.fused = buffers.zeros(math.prod(bundle.manifest.fused_shape), np.float32)
 
     def run(self) -> None:
         kernels.fuse_maps(
@@ -149,16 +149,10 @@ def _flat(arrays: Sequence[F32]) -> F32:
 
 def _pack(sizes: Sequence[int]) -> tuple[F32, I64, list[F32]]:
     """One buffer for all embeddings, where each begins, and a view of each."""
-    offsets = _starts([-(-size // _ALIGN) * _ALIGN for size in sizes])
-    packed = _aligned_zeros(int(offsets[-1]) + sizes[-1])
+    offsets = _starts([-(-size // _LINE) * _LINE for size in sizes])
+    packed = buffers.zeros(int(offsets[-1]) + sizes[-1], np.float32)
     return packed, offsets, [packed[o : o + size] for o, size in zip(offsets, sizes, strict=True)]
 
 
 def _starts(sizes: Sequence[int]) -> I64:
     return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-
-
-def _aligned_zeros(size: int) -> F32:
-    raw = np.zeros(size + _ALIGN, dtype=np.float32)
-    skip = (-raw.ctypes.data // 4) % _ALIGN
-    return raw[skip : skip + size]

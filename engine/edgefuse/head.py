@@ -37,14 +37,18 @@ class Head:
         """The model's answer to nothing at all: name -> float32 [K]."""
         return {spec.name: np.asarray(spec.prior, dtype=np.float32) for spec in self._specs}
 
-    def labels(self, outputs: Mapping[str, F32]) -> dict[str, str]:
-        """The most likely class, or nearest entry, of every output with labels; the first where several are equal."""
-        labelled = (spec for spec in self._specs if spec.labels)
+    def labels(self, outputs: Mapping[str, F32], *, blind: bool = False) -> dict[str, str]:
+        """The most likely class, or nearest entry, of every output with labels; the first where several are equal.
+
+        blind: the outputs are the prior, which knows a likeliest class but no nearest entry.
+        """
+        labelled = (spec for spec in self._specs if spec.labels and not (blind and spec.kind == "similarity"))
         return {spec.name: spec.labels[int(np.argmax(outputs[spec.name]))] for spec in labelled}
 
-    def matches(self, outputs: Mapping[str, F32]) -> dict[str, list[tuple[str, float]]]:
-        """The `top_k` nearest entries of every output that is similarities, the nearest first."""
-        return {spec.name: _nearest(spec, outputs[spec.name]) for spec in self._specs if spec.kind == "similarity"}
+    def matches(self, outputs: Mapping[str, F32], *, blind: bool = False) -> dict[str, list[tuple[str, float]]]:
+        """The `top_k` nearest entries of every output that is similarities, the nearest first; none where blind."""
+        similar = (spec for spec in self._specs if spec.kind == "similarity")
+        return {spec.name: [] if blind else _nearest(spec, outputs[spec.name]) for spec in similar}
 
 
 def _nearest(spec: OutputSpec, scores: F32) -> list[tuple[str, float]]:

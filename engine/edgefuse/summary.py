@@ -56,7 +56,7 @@ class Summary:
         if self.ticks == 0:
             self._first_ns, self.in_domain = result.t_ns, result.in_domain
         self.ticks += 1
-        faults = tuple(f"{n}: {t.reason}" for n, t in result.streams.items() if t.reason is not None)
+        faults = tuple(f"{n}: {t.reason}" for n, t in result.streams.items() if t.health != "ok")
         self.reasons.update(faults)
         self._tally(result, truth)
         at_s = self._seconds(result)

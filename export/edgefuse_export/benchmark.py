@@ -29,7 +29,7 @@ from edgefuse_export.benchmark_store import Outcome, Store, Unit
 from edgefuse_export.benchmark_training import Protocol, measure
 from edgefuse_export.digits import VIEWS
 from edgefuse_export.errors import ExportError
-from edgefuse_export.site_data import SiteData
+from edgefuse_export.labelled import Labelled
 
 Progress = Callable[[Iterator[Outcome], int], Iterator[Outcome]]
 
@@ -53,7 +53,7 @@ def chosen(names: str | None) -> list[str]:
 
 
 def benchmark(
-    data: SiteData, operators: Sequence[str], protocol: Protocol, folder: Path, workers: int, progress: Progress
+    data: Labelled, operators: Sequence[str], protocol: Protocol, folder: Path, workers: int, progress: Progress
 ) -> list[Outcome]:
     """Every operator with every seed on every fold; what `folder` already holds of just this is not done again.
 
@@ -69,7 +69,7 @@ def benchmark(
     return [store.outcomes[unit] for unit in units]
 
 
-def fingerprint(data: SiteData, protocol: Protocol) -> str:
+def fingerprint(data: Labelled, protocol: Protocol) -> str:
     """Of all that outcomes depend on: the data, the protocol, torch, and the sources that make, train and measure."""
     settings = {name: value for name, value in asdict(protocol).items() if name != "seeds"}
     digest = hashlib.sha256(json.dumps([settings, torch.__version__]).encode())
@@ -82,7 +82,7 @@ def fingerprint(data: SiteData, protocol: Protocol) -> str:
 
 
 @contextmanager
-def _measured(data: SiteData, protocol: Protocol, units: Sequence[Unit], workers: int) -> Iterator[Iterator[Outcome]]:
+def _measured(data: Labelled, protocol: Protocol, units: Sequence[Unit], workers: int) -> Iterator[Iterator[Outcome]]:
     """The outcomes as they come. Leaving early waits for the trainings that run, and begins no other."""
     if workers == 1 or len(units) <= 1:
         yield (measure(data, protocol, unit) for unit in units)

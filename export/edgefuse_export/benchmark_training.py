@@ -20,8 +20,8 @@ from edgefuse_export.declare import ClassOutput, Stream
 from edgefuse_export.digits import CLASSES, VIEWS, split, stratified_folds
 from edgefuse_export.dropout import modality_dropout
 from edgefuse_export.evaluate import evaluate
+from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
-from edgefuse_export.site_data import SiteData
 from edgefuse_export.training import learning_rate_factor
 
 OUTPUT = "digit"
@@ -62,7 +62,7 @@ def shape_of(operator: str) -> Shape:
     return Shape(CLASSES, "identity") if OPERATORS[operator].classes else SHAPES.get(operator, Shape())
 
 
-def measure(data: SiteData, protocol: Protocol, unit: Unit) -> Outcome:
+def measure(data: Labelled, protocol: Protocol, unit: Unit) -> Outcome:
     """Train one operator on all folds but one, and measure it there on every subset of the views."""
     train, test = split(data, stratified_folds(data.labels, protocol.folds, unit.seed)[unit.fold])
     seed = 1000 * unit.seed + unit.fold
@@ -82,7 +82,7 @@ def fresh_model(operator: str, protocol: Protocol) -> FusionModel:
     return FusionModel(streams, operator, shape.dim, head, [ClassOutput(OUTPUT, [str(k) for k in range(CLASSES)])])
 
 
-def trained(operator: str, data: SiteData, protocol: Protocol, generator: torch.Generator) -> tuple[FusionModel, float]:
+def trained(operator: str, data: Labelled, protocol: Protocol, generator: torch.Generator) -> tuple[FusionModel, float]:
     """A model in evaluation mode and the mean loss of its last epoch; the generator draws order and masks."""
     model, loss = fresh_model(operator, protocol), math.nan
     model.fit_prior(OUTPUT, torch.from_numpy(data.labels))
@@ -104,7 +104,7 @@ def trained(operator: str, data: SiteData, protocol: Protocol, generator: torch.
 
 
 def _batches(
-    data: SiteData, protocol: Protocol, generator: torch.Generator
+    data: Labelled, protocol: Protocol, generator: torch.Generator
 ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
     """One epoch: inputs [b, ...] by stream, present bool [b, N], labels int64 [b]."""
     for rows in torch.split(torch.randperm(len(data), generator=generator), protocol.batch):

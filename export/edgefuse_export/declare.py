@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,9 @@ class Stream:
     fresh_ms: float = 100.0
     max_age_ms: float = 500.0
     derived_from: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dim", whole(self.dim))
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class SimilarityOutput:
 
 
 Output = ClassOutput | RegressionOutput | SimilarityOutput
+
+
+def whole(n: int) -> int:
+    """NumPy's whole numbers as Python's; what is none stays as it is, to be refused by name."""
+    return n if isinstance(n, bool) or not hasattr(n, "__index__") else operator.index(n)
 
 
 def spec_of(name: str, stream: Stream) -> StreamSpec:

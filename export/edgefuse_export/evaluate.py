@@ -11,8 +11,8 @@ from torch import Tensor
 
 from edgefuse.datasheet import Datasheet, SubsetFigure
 from edgefuse.operators import subsets
+from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
-from edgefuse_export.site_data import SiteData
 
 Z_95 = 1.959963984540054
 
@@ -26,7 +26,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def evaluate(model: FusionModel, data: SiteData, output: str, split: str, batch: int = 250) -> Datasheet:
+def evaluate(model: FusionModel, data: Labelled, output: str, split: str, batch: int = 250) -> Datasheet:
     """Accuracy of a class output on all moments of `data`, for every subset; `split` says in words what they are."""
     model.eval()
     embeddings = _embeddings(model, data, batch)
@@ -49,7 +49,7 @@ def as_json(sheet: Datasheet) -> dict[str, Any]:
     return sheet.model_dump(mode="json")
 
 
-def _embeddings(model: FusionModel, data: SiteData, batch: int) -> list[Tensor]:
+def _embeddings(model: FusionModel, data: Labelled, batch: int) -> list[Tensor]:
     """Of all moments, once: every subset is then answered from the same embeddings."""
     index = torch.arange(len(data)).numpy()
     parts = []

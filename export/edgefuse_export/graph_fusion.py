@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from edgefuse.session import Session
 from edgefuse_export.errors import ExportError
 from edgefuse_export.fusion import Grid
 from edgefuse_export.graphs import GRAPHS, GraphOperator
+from edgefuse_export.trace import anonymised
 
 
 class GraphFusion(nn.Module):
@@ -86,6 +88,8 @@ class OnnxFusion(nn.Module):
 
     def __init__(self, source: str | os.PathLike[str] | bytes, streams: Sequence[str]) -> None:
         super().__init__()
+        if not isinstance(source, str | bytes | os.PathLike):
+            raise ExportError(f"OnnxFusion takes a path or the bytes of an ONNX file, not {type(source).__name__}")
         self.place = "fusion.onnx" if isinstance(source, bytes) else os.fspath(source)
         self.streams = tuple(streams)
         try:
@@ -118,6 +122,10 @@ class OnnxFusion(nn.Module):
             raise ExportError(f"{self.place}: 'fused' is {fused.dtype} {list(fused.shape)}, not float32 [B, width]")
         return fused.shape[1]
 
+    def __deepcopy__(self, _memo: object) -> OnnxFusion:
+        """Itself: nothing of it ever changes, and ONNX Runtime copies no session."""
+        return self
+
     def expect(self, dims: Mapping[str, int]) -> None:
         """Refuse streams whose embeddings the graph does not take; an ExportError with the stream and both shapes."""
         for name, d in dims.items():
@@ -139,6 +147,9 @@ class OnnxFusion(nn.Module):
         if foreign:
             raise ExportError(f"{self.place}: uses operators of {', '.join(foreign)}; only standard ONNX travels")
         try:
-            return self.proto if have.get("") == opset else version_converter.convert_version(self.proto, opset)
+            same = have.get("") == opset
+            return anonymised(
+                copy.deepcopy(self.proto) if same else version_converter.convert_version(self.proto, opset)
+            )
         except Exception as error:  # the converter raises plain RuntimeError and more
             raise ExportError(f"{self.place}: opset {have.get('')} does not convert to {opset}: {error}") from error

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edgefuse.arguments import MAX_DIM, MAX_STREAMS
 from edgefuse.manifest import RESERVED_NAMES
-from edgefuse_export.declare import Output, Stream, output_problems, spec_of
+from edgefuse_export.declare import Output, Stream, output_problems, spec_of, whole
 from edgefuse_export.errors import ExportError
 from edgefuse_export.fusion import Absent, Fusion, Grid, known
 from edgefuse_export.graph_fusion import GraphFusion
@@ -183,7 +183,7 @@ def _fusion(
     if operator == "graph":
         raise ExportError("operator 'graph' is a module of your own: give the module instead of the name")
     row = known(operator if isinstance(operator, str) else "graph")
-    rank = row.default_rank if rank is None else rank
+    dim, rank = whole(dim), row.default_rank if rank is None else whole(rank)
     if grid is not None and not (isinstance(grid, Sequence) and len(grid) == 2):
         raise ExportError(f"grid must be rows and columns, not {grid!r}")
     sizes = {"dim": dim, "rank": rank} | {f"grid[{k}]": cells for k, cells in enumerate(grid or ())}

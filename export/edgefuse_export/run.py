@@ -22,9 +22,10 @@ from edgefuse.schema import complaint, validate
 from edgefuse.sources.site import OUTPUT_NAME, snapshot
 from edgefuse_export.errors import ExportError
 from edgefuse_export.evaluate import as_json, evaluate
+from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
 from edgefuse_export.package import Recipe
-from edgefuse_export.site_data import CHECK_SEED, TEST_SEED, TRAIN_SEED, SiteData, site_data
+from edgefuse_export.site_data import CHECK_SEED, TEST_SEED, TRAIN_SEED, site_data
 from edgefuse_export.site_model import site_model
 from edgefuse_export.training import Settings, Trained, train
 
@@ -100,7 +101,7 @@ def load_weights(model: FusionModel, path: Path) -> FusionModel:
     return model.eval()
 
 
-def _data(folder: Path, first_seed: int, samples: int) -> SiteData:
+def _data(folder: Path, first_seed: int, samples: int) -> Labelled:
     workers = WORKERS if samples >= 200 else 1  # below, starting them takes longer
     return site_data(folder, first_seed, samples, workers, lambda rows: _progress(rows, samples, folder.name))
 

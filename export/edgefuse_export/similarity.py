@@ -43,6 +43,8 @@ class SimilarityHead(nn.Module):
         self.kernel, self.scale = kernel, SCALES.get(kernel, 1.0) if scale is None else scale
         if not self.scale > 0 or math.isinf(self.scale):
             raise ExportError(f"the scale of similarity {kernel!r} must be positive, not {scale}")
+        if kernel == "polynomial" and self.scale != int(self.scale):
+            raise ExportError(f"the degree of a polynomial similarity must be whole, not {scale}")
         self.register_buffer("entries", entries.detach().clone())
 
     def forward(self, fused: Tensor) -> Tensor:

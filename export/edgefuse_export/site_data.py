@@ -6,18 +6,17 @@ import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse import modalities
 from edgefuse.modalities import KINDS
 from edgefuse.schema import validate
 from edgefuse.sources import site
 from edgefuse.types import Array
+from edgefuse_export.labelled import Labelled
 
 # Seeds of disjoint sets of sites: what is trained on, measured on, and checked with is never the same.
 TRAIN_SEED, TEST_SEED, CHECK_SEED = 0, 1_000_000_000, 2_000_000_000
@@ -38,24 +37,9 @@ PREPROCESS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SiteData:
-    """Moments as tensors, all streams present: stream -> [n, ...tensor_shape] of its dtype, and int64 [n] labels."""
-
-    tensors: Mapping[str, Array]
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def rows(self, index: NDArray[np.int64]) -> dict[str, Array]:
-        """The moments at index int64 [b], copied into memory."""
-        return {stream: np.ascontiguousarray(tensor[index]) for stream, tensor in self.tensors.items()}
-
-
 def site_data(
     folder: Path, first_seed: int, samples: int, workers: int, progress: Callable[[Iterator[Any]], Iterator[Any]]
-) -> SiteData:
+) -> Labelled:
     """Moments first_seed to first_seed + samples - 1, from the cache in `folder` where it holds just these.
 
     `progress` is handed the iterator over moments and passes it on.
@@ -67,7 +51,7 @@ def site_data(
         _generate(folder, range(first_seed, first_seed + samples), workers, progress)
         note.write_text(json.dumps(wanted, indent=1))
     tensors = {stream: np.load(folder / f"{stream}.npy", mmap_mode="r", allow_pickle=False) for stream in PREPROCESS}
-    return SiteData(tensors, np.load(folder / "labels.npy", allow_pickle=False))
+    return Labelled(tensors, np.load(folder / "labels.npy", allow_pickle=False))
 
 
 def moment(seed: int) -> tuple[dict[str, Array], int]:

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from onnx import compose as compose_tools
 from torch import Tensor, nn
 
 from edgefuse.manifest import StreamSpec
@@ -20,7 +19,7 @@ from edgefuse_export.graph_fusion import GraphFusion, OnnxFusion
 from edgefuse_export.graphs.dynamic import Dynamic
 from edgefuse_export.models import FusionModel
 from edgefuse_export.routes import routed_bodies
-from edgefuse_export.trace import BATCH, IR_VERSION, OPSET, traced
+from edgefuse_export.trace import BATCH, IR_VERSION, OPSET, rename, traced
 
 VALUES = "values"  # float32 input of an encoder's body, behind the cast
 
@@ -169,12 +168,11 @@ def head_body(model: FusionModel) -> Any:
 
 def _append(graph: Any, part: Any, prefix: str, renamed: Mapping[str, str]) -> None:
     """Add the nodes and weights of `part` to `graph`, all their names under `prefix`, then some as `renamed` says."""
-    named = compose_tools.add_prefix_graph(part, prefix)
-    for node in named.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        node.output[:] = [renamed.get(name, name) for name in node.output]
-    graph.node.extend(named.node)
-    graph.initializer.extend(named.initializer)
+    own = onnx.GraphProto()
+    own.CopyFrom(part)
+    rename(own, lambda name: renamed.get(prefix + name, prefix + name))
+    graph.node.extend(own.node)
+    graph.initializer.extend(own.initializer)
 
 
 def _cast(source: str, target: str) -> Any:

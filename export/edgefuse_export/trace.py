@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import onnx_ir
 import torch
-from onnx import inliner
+from onnx_ir.passes import Sequential
+from onnx_ir.passes import common as passes
+from onnxscript.optimizer import fold_constants_ir
 from torch import Tensor, nn
 
 from edgefuse_export.errors import ExportError
@@ -34,16 +37,36 @@ def traced(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[st
                 input_names=list(inputs),
                 output_names=list(outputs),
                 dynamic_shapes=(axes,) if _variadic(module) else axes,
+                optimize=False,
                 verbose=False,
             )
         assert program is not None
-        proto = inliner.inline_local_functions(program.model_proto)
+        proto = onnx_ir.to_proto(_tidied(program.model, list(inputs)))
     except Exception as error:
         raise ExportError(f"{what}: torch cannot export it: {' '.join(str(error).split())[:300]}") from error
     del proto.graph.value_info[:]
-    _anonymise(proto)
-    proto.ir_version, proto.producer_name, proto.producer_version = IR_VERSION, "edgefuse", ""
-    return proto
+    proto.ir_version = IR_VERSION
+    return anonymised(proto)
+
+
+def _tidied(model: onnx_ir.Model, inputs: Sequence[str]) -> onnx_ir.Model:
+    """The graph with functions inlined and constants computed, and nothing else changed.
+
+    The exporter's own optimizer also rewrites by patterns, and takes 1e-8 for 0 and 1.00001 for 1 in them: a model's
+    x / (|x| + 1e-8) would divide by zero on the device.
+    """
+    passes.InlinePass()(model)
+    fold_constants_ir(model)
+    Sequential(
+        passes.RemoveUnusedNodesPass(),
+        passes.RemoveUnusedOpsetsPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.OutputFixPass(),  # an output that is an input gets a node of its own
+    )(model)
+    for value, name in zip(model.graph.inputs, inputs, strict=True):
+        value.name = name  # where it went straight to an output, it has been called like that output
+    passes.NameFixPass()(model)
+    return model
 
 
 def _variadic(module: nn.Module) -> bool:
@@ -65,9 +88,34 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _anonymise(proto: Any) -> None:
-    """Drop what the exporter notes about source files and call stacks."""
-    graph = proto.graph
-    for holder in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+def anonymised(proto: Any) -> Any:
+    """`proto` itself, without what exporters and authors note about source files, call stacks and themselves."""
+    proto.producer_name, proto.producer_version = "edgefuse", ""
+    for holder in (proto, *(thing for graph in graphs_of(proto.graph) for thing in (graph, *_things(graph)))):
         holder.ClearField("doc_string")
         holder.ClearField("metadata_props")
+    return proto
+
+
+def rename(graph: Any, new: Callable[[str], str]) -> None:
+    """Give every value and node of a graph, and of the graphs within it, its new name; an empty name means none."""
+    for own in graphs_of(graph):
+        for thing in _things(own):
+            thing.name = thing.name and new(thing.name)
+        for node in own.node:
+            node.input[:] = [name and new(name) for name in node.input]
+            node.output[:] = [name and new(name) for name in node.output]
+
+
+def graphs_of(graph: Any) -> Iterator[Any]:
+    """The graph and, level by level, those that its nodes hold: the branches of an If, the body of a Loop."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from graphs_of(inner)
+
+
+def _things(graph: Any) -> Iterator[Any]:
+    """All in a graph that has a name and notes."""
+    yield from (*graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from edgefuse.sources.site import OUTPUT_NAME
 from edgefuse_export.augment import augmented
 from edgefuse_export.dropout import modality_dropout
+from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
-from edgefuse_export.site_data import SiteData
 from edgefuse_export.site_model import site_model
 
 Progress = Callable[[Iterator[Any], int, str], Iterator[Any]]
@@ -53,7 +53,7 @@ class Trained:
     stopped_early: bool
 
 
-def train(data: SiteData, settings: Settings, deadline_s: float, progress: Progress) -> Trained:
+def train(data: Labelled, settings: Settings, deadline_s: float, progress: Progress) -> Trained:
     """Train a fresh reference model. deadline_s: on `time.monotonic`, after which no further epoch begins.
 
     The same data, settings and machine give the same weights, unless time runs out.
@@ -86,7 +86,7 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 def _epoch(
     model: FusionModel,
-    data: SiteData,
+    data: Labelled,
     settings: Settings,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -116,7 +116,7 @@ def _lay_out(model: FusionModel, layout: torch.memory_format) -> None:
     model.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's annotations
 
 
-def _batches(data: SiteData, order: Any, size: int) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+def _batches(data: Labelled, order: Any, size: int) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
     for begin in range(0, len(order), size):
         index = order[begin : begin + size]
         yield {k: torch.from_numpy(v) for k, v in data.rows(index).items()}, torch.from_numpy(data.labels[index])

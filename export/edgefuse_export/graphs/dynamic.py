@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,9 +77,12 @@ class Dynamic(GraphOperator):
         return (self._probabilities * self._probabilities.new_tensor(shares)).mean()
 
     def train(self, mode: bool = True) -> Dynamic:
-        # A tensor of a graph that is over would keep that graph alive, and a module that holds one cannot be copied.
-        self._probabilities = None
+        self._probabilities = None  # of a graph that is over, which it would keep alive
         return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the tensor that belongs to a graph: torch copies no such tensor."""
+        return {**self.__dict__, "_probabilities": None}
 
     def _mix(self, values: Tensor, feasible: Tensor, made: Sequence[Tensor], rest: Tensor) -> Tensor:
         some = feasible.any(1, keepdim=True)
@@ -151,6 +155,8 @@ def _total(dims: Mapping[str, int], streams: Sequence[int]) -> int:
 
 
 def _indices(given: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ExportError(f"operator 'dynamic': a branch, and the gate, is a list of streams, not {given!r}")
     if unknown := [name for name in given if name not in names]:
         raise ExportError(f"operator 'dynamic': no stream {unknown[0]!r}; the model has {', '.join(names)}")
     if not given:
