@@ -47,8 +47,10 @@ format: $(DEV)/.installed  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
 
-docs: $(DEV)/.installed  ## write the pages of the operators from their table
+docs: $(DEV)/.installed  ## write the pages of the operators, faults and reasons from their tables
 	$(BIN)/python tools/operator_pages.py
+	$(BIN)/python tools/fault_page.py
+	$(BIN)/python tools/reason_table.py
 
 check-aarch64:  ## ask the package index whether every dependency has aarch64 wheels
 	$(PYTHON) tools/check_aarch64.py

@@ -52,7 +52,7 @@ def test_the_demo_answers_every_tick_while_sensors_fail(tmp_path: Path) -> None:
     for reason in ("camera: stuck", "camera: blackout", "lidar: non_finite", "gps: no_fix", "depth: too_old"):
         assert document["reasons"][reason] > 0
     for account in document["samples"].values():
-        parts = account["used"] + account["skipped"] + account["waiting"] + sum(account["dropped"].values())
+        parts = account["used"] + account["waiting"] + sum(account["dropped"].values())
         assert account["received"] == parts
 
 
@@ -164,7 +164,7 @@ BAD: dict[str, tuple[list[object], str]] = {
     "unknown scheme": (["run", "--source", "ftp:x"], "ftp:x: is not a source; sources begin with site:, kitti:"),
     "no scheme": (["run", "--source", "x"], "x: is not a source"),
     "unknown option": (["run", "--source", "site:colour=1"], "unknown option 'colour'"),
-    "no number": (["run", "--source", "site:seed=x"], "site:seed=x: options are KEY=NUMBER"),
+    "no number": (["run", "--source", "site:seed=x"], "site:seed=x: options are KEY=VALUE"),
     "no drive": (["run", "--source", "kitti:/nowhere"], "/nowhere: no such folder"),
     "bad rate": (["run", "--source", "site:", "--rate", "0"], "--rate"),
     "no bundle": (["inspect", "/nowhere.efb"], "/nowhere.efb: cannot be read: No such file"),

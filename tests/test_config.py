@@ -20,7 +20,7 @@ def test_known_keys_are_read() -> None:
     config = parse_config(b"tick_hz: 5\nstreams:\n  camera: {topic: image_02, ladder: [hold, mean]}\n", "x.yaml")
     assert config.tick_hz == 5.0
     assert config.streams["camera"].topic == "image_02"
-    assert config.streams["camera"].ladder == ("hold", "mean")
+    assert [step.rung for step in config.streams["camera"].ladder or ()] == ["hold", "mean"]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_known_keys_are_read() -> None:
         (b"tick_hz: 0", r"tick_hz: .*greater than 0"),
         (b"tick_hz: yes", r"tick_hz: "),
         (b"tick_hz: 5\ntick_hz: 6", r"key 'tick_hz' stands twice"),
-        (b"ladder: [hold, pray]", r"ladder\.1: .*'hold', 'mean', 'token' or 'mask'"),
+        (b"ladder: [hold, pray]", r"ladder\.1\.rung: .*'hold', 'mean', 'token' or 'mask'"),
         (b"ladder: []", r"ladder: .*at least 1"),
         (b"seed: 2020-01-01", r"x\.yaml: "),
         (b"- a\n- b", r"not a mapping"),

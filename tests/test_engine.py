@@ -151,8 +151,8 @@ def test_a_derived_stream_goes_with_a_parent_whose_encoder_overflows(folder: Pat
 
 def test_denormals_are_taken_as_zero(engine: Engine) -> None:
     samples = Tiny().samples()
-    tiny = {**samples, "a": np.full(3, 1e-40, dtype=np.float32)}
-    zero = {**samples, "a": np.zeros(3, dtype=np.float32)}
+    tiny = {**samples, "a": np.array([0.5, 1e-40, 0.25], dtype=np.float32)}
+    zero = {**samples, "a": np.array([0.5, 0, 0.25], dtype=np.float32)}
     assert way(engine.answer(tiny)).tobytes() == way(engine.answer(zero)).tobytes()
 
 
@@ -236,7 +236,7 @@ def test_whatever_sensors_send_every_tick_is_answered(sent: list[tuple[str, int,
     for account in engine.accounts().values():
         dropped = account["dropped"]
         assert isinstance(dropped, dict)
-        parts = [account[part] for part in ("used", "skipped", "waiting")] + list(dropped.values())
+        parts = [account[part] for part in ("used", "waiting")] + list(dropped.values())
         assert account["received"] == sum(parts)  # type: ignore[arg-type]
 
 

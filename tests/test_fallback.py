@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefuse.config import RunConfig, StreamConfig
-from edgefuse.fallback import Substitutes, descend, mode_of, select
+from edgefuse.config import RunConfig, StreamConfig, parse_config
+from edgefuse.fallback import Substitutes, descend, select
+from edgefuse.modes import mode_of
 from edgefuse.plan import Plan, make_plan
 from edgefuse.types import Judged, Mode, Rung, Sample, State, Trust
 from tiny import DIM, Tiny
@@ -76,3 +77,24 @@ def test_the_mask_and_the_substitutes_are_data(folder: Path) -> None:
     assert mask.tolist() == [1, 2, 0]
     np.testing.assert_array_equal(rows[1], tiny.blocks["mean"][1])
     assert (rows[[0, 2]] == 7).all()
+
+
+CONDITIONS: list[tuple[str, Judged, State, Rung | None]] = [
+    ("[{rung: hold, max_age_ms: 200}, mask]", HELD, "held", "hold"),
+    ("[{rung: hold, max_age_ms: 100}, mask]", HELD, "absent", "mask"),
+    ("[{rung: hold, unless: [late]}, mean]", HELD, "imputed", "mean"),
+    ("[{rung: hold, unless: [stuck]}, mean]", HELD, "held", "hold"),
+    ("[{rung: mean, only: [late]}, token]", LOST, "imputed", "token"),
+    ("[{rung: mean, only: [too_old, stuck]}, token]", LOST, "imputed", "mean"),
+    ("[{rung: mean, only: [stuck]}]", LOST, "absent", None),
+]
+
+
+@pytest.mark.parametrize(("ladder", "judged", "state", "rung"), CONDITIONS)
+def test_a_rung_is_taken_under_its_conditions_alone(
+    folder: Path, ladder: str, judged: Judged, state: State, rung: Rung | None
+) -> None:
+    bundle = Tiny().write(folder / "tiny.efb")
+    config = parse_config(f"streams: {{a: {{ladder: {ladder}}}}}".encode(), "x.yaml")
+    trust = descend(judged, make_plan(bundle, config).streams[0])
+    assert (trust.state, trust.rung) == (state, rung)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pytest
 
 from clean_source import EVERY, KIND_OF, START_NS, WINDOW, Clean, fitting, inside, of, play, same
-from edgefuse.faults import KINDS, Fault, FaultKind
+from edgefuse.faults import FAMILIES, KINDS, SEVERITIES, Fault, FaultKind
+from edgefuse.faults.timing import TIMING
+from edgefuse.faults.transport import TRANSPORT
+from edgefuse.modalities import KINDS as MODALITIES
 from edgefuse.types import Sample
 
-ON_PAYLOAD = [(k, s) for k, s in EVERY if k not in ("off", "delayed", "stamp_jump")]
+ON_PAYLOAD = [(k, s) for k, s in EVERY if k not in {**TRANSPORT, **TIMING}]
+# What leaves some samples of its window alone: by chance, by turns, or at its very beginning.
+SOME = {"slow", "intermittent", "reordered", "dropped_frames", "gps_no_fix", "clock_drift", "gps_drift"}
 
 
 def payloads_inside(kind: FaultKind, stream: str) -> list[tuple[Sample, Sample]]:
@@ -23,8 +26,19 @@ def payloads_inside(kind: FaultKind, stream: str) -> list[tuple[Sample, Sample]]
     return pairs
 
 
-def test_the_table_and_the_type_name_the_same_kinds() -> None:
-    assert set(get_args(FaultKind)) == set(KINDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_row_says_what_it_does_to_whom_and_how_hard(kind: FaultKind) -> None:
+    row = KINDS[kind]
+    assert row.family in FAMILIES
+    assert row.what and not row.what.endswith(".")
+    assert row.fits is None or (row.fits and row.fits <= set(MODALITIES))
+    assert row.graded == bool(row.levels)
+    assert len(row.levels) in (0, len(SEVERITIES))
+    assert row.family in ("transport", "time") or row.fits == {row.family}
+
+
+def test_every_family_has_rows() -> None:
+    assert {row.family for row in KINDS.values()} == set(FAMILIES)
 
 
 @pytest.mark.parametrize(("kind", "stream"), EVERY)
@@ -32,17 +46,17 @@ def test_outside_its_window_and_on_other_streams_a_fault_touches_nothing(kind: F
     clean, faulty = list(Clean().samples()), play(Fault(stream, kind, *WINDOW))
     for name in KIND_OF:
         wanted = [s for s in of(name, clean) if name != stream or not inside(s)]
-        kept = {s.stamp_ns: s for s in of(name, faulty)}
+        kept = of(name, faulty)
         assert wanted
-        assert all(same(s, kept[s.stamp_ns]) for s in wanted)
+        assert all(any(same(s, k) for k in kept) for s in wanted)
 
 
 @pytest.mark.parametrize(("kind", "stream"), EVERY)
-def test_inside_its_window_a_fault_changes_every_sample(kind: FaultKind, stream: str) -> None:
-    changed = {s.stamp_ns: s for s in of(stream, play(Fault(stream, kind, *WINDOW)))}
-    for clean in of(stream, play()):
-        if inside(clean):
-            assert clean.stamp_ns not in changed or not same(clean, changed[clean.stamp_ns])
+def test_inside_its_window_a_fault_changes_samples(kind: FaultKind, stream: str) -> None:
+    faulty = {s.stamp_ns: s for s in of(stream, play(Fault(stream, kind, *WINDOW)))}
+    clean = [s for s in of(stream, play()) if inside(s)]
+    changed = [s.stamp_ns not in faulty or not same(s, faulty[s.stamp_ns]) for s in clean]
+    assert any(changed) if kind in SOME else all(changed)
 
 
 @pytest.mark.parametrize(("kind", "stream"), ON_PAYLOAD)

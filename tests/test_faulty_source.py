@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clean_source import EVERY, KIND_OF, START_NS, WINDOW, Clean, inside, of, play, same
 from edgefuse.errors import ConfigError
-from edgefuse.faults import Fault, FaultKind, FaultySource
+from edgefuse.faults import SEVERITIES, Fault, FaultKind, FaultySource
 from edgefuse.sources.base import Problem
 
 
@@ -62,11 +62,14 @@ def test_the_chance_of_a_stream_does_not_depend_on_the_faults_of_another() -> No
 
 
 faults = st.builds(
-    lambda pair, start, length, delay: Fault(pair[1], pair[0], start, start + length, delay, -delay),
+    lambda pair, start, length, delay, severity: Fault(
+        pair[1], pair[0], start, start + length, delay, -delay, severity, drift_ppm=-delay
+    ),
     st.sampled_from(EVERY),
     st.floats(0.0, 3.0),
     st.floats(0.01, 3.0),
     st.floats(0.0, 2000.0),
+    st.sampled_from(SEVERITIES),
 )
 
 
@@ -76,10 +79,14 @@ def test_whatever_the_faults_arrival_never_goes_back_and_nothing_is_invented(giv
     samples = play(*given_, seed=seed, latency_ns=10_000_000)
     arrivals = [s.arrived_ns for s in samples]
     assert arrivals == sorted(arrivals)
-    lossless = {stream for stream in KIND_OF if not any(f.stream == stream and f.kind == "off" for f in given_)}
+    lossy = {"off", "slow", "intermittent", "dropped_frames"}
+    lossless = {stream for stream in KIND_OF if not any(f.stream == stream and f.kind in lossy for f in given_)}
     for stream in KIND_OF:
         count, clean = len(of(stream, samples)), len(of(stream, play()))
-        assert count == clean if stream in lossless else count <= clean
+        echoes = sum(f.stream == stream and f.kind == "duplicate" for f in given_)
+        assert count <= clean * 2**echoes
+        assert count >= clean or stream not in lossless
+        assert count == clean or echoes or stream not in lossless
 
 
 def test_truth_domain_topics_and_problems_pass_through() -> None:
@@ -102,13 +109,21 @@ GOOD = Fault("cam", "black", 0.0, 1.0)
         (replace(GOOD, stream="cloud"), "faults[1].stream"),
         (replace(GOOD, kind="nan"), "faults[1].stream"),
         (replace(GOOD, kind="no_fix"), "faults[1].stream"),
-        (replace(GOOD, kind="explode"), "faults[1].kind"),  # type: ignore[arg-type]
+        (replace(GOOD, kind="explode"), "faults[1].kind"),
         (replace(GOOD, from_s=-1.0), "faults[1].from_s"),
         (replace(GOOD, from_s=np.nan), "faults[1].from_s"),
         (replace(GOOD, from_s=1.0), "faults[1].to_s"),
         (replace(GOOD, to_s=np.nan), "faults[1].to_s"),
         (replace(GOOD, delay_ms=-0.1), "faults[1].delay_ms"),
         (replace(GOOD, jump_s=np.inf), "faults[1].jump_s"),
+        (replace(GOOD, severity=0), "faults[1].severity"),
+        (replace(GOOD, severity=6), "faults[1].severity"),
+        (replace(GOOD, severity=True), "faults[1].severity"),
+        (replace(GOOD, severity=2.0), "faults[1].severity"),  # type: ignore[arg-type]
+        (replace(GOOD, share=1.1), "faults[1].share"),
+        (replace(GOOD, share=np.nan), "faults[1].share"),
+        (replace(GOOD, drift_ppm=np.nan), "faults[1].drift_ppm"),
+        (replace(GOOD, drift_ppm=-2e6), "faults[1].drift_ppm"),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused_by_its_place(fault: Fault, place: str) -> None:

@@ -20,7 +20,7 @@ from edgefuse.schema import Strict
 from edgefuse.types import Array
 
 RNG = np.random.default_rng(0)
-PICTURE = RNG.integers(20, 200, (96, 128, 3), dtype=np.uint8)
+PICTURE = RNG.integers(20, 60, (96, 128, 3), dtype=np.uint8)
 GRID = GridParams(x_min_m=-4.0, y_min_m=-4.0, cell_m=1.0, rows=8, cols=8, z_edges_m=(0.0, 1.0, 2.0))
 FIX = np.array([50.8, 4.35, 100.0, 1.0, 4.0, 9.0, 0.0])
 
@@ -140,7 +140,7 @@ def test_a_camera_that_shows_nothing_is_noticed(picture: Array, reason: str | No
 def test_a_depth_picture_of_holes_is_noticed() -> None:
     depth = np.zeros((60, 80), dtype=np.uint16)
     assert KINDS["depth"].content(depth, DepthChecks()) == "too_few_pixels"
-    depth[:2] = 500
+    depth[:2] = np.arange(500, 580)
     assert KINDS["depth"].content(depth, DepthChecks()) is None
     assert KINDS["depth"].content(depth[:0], DepthChecks()) == "bad_shape"
 

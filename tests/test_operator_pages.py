@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 pytest.importorskip("torch", reason="the extra `export` is not installed")
 
 from edgefuse.operators import OPERATORS
+from page_tools import tool
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "operators"
 
 
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("operator_pages", ROOT / "tools" / "operator_pages.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_pages_are_those_of_the_table() -> None:
-    for name, text in tool().pages().items():
+    for name, text in tool("operator_pages").pages().items():
         assert (FOLDER / name).read_text() == text, f"{name}: run `make docs`"
 
 

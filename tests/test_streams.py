@@ -16,7 +16,7 @@ PAYLOAD = np.zeros(3, dtype=np.float32)
 
 
 def stream_with(*stamps_ms: float, tolerance_ms: float = 50.0) -> Stream:
-    stream = Stream("a", tolerance_ms)
+    stream = Stream("a", round(tolerance_ms * NS_PER_MS))
     for stamp in stamps_ms:
         stream.push(round(stamp * NS_PER_MS), PAYLOAD)
     return stream
@@ -50,13 +50,13 @@ def test_the_past_and_the_same_again_are_told_apart() -> None:
 
 @pytest.mark.parametrize("stamp", [-1, 1 << 63, 1.5, None, "now", float("nan")])
 def test_what_is_no_stamp_is_a_reason_and_no_exception(stamp: object) -> None:
-    stream = Stream("a", 50.0)
+    stream = Stream("a", 50 * NS_PER_MS)
     stream.push(stamp, PAYLOAD)  # type: ignore[arg-type]
     assert [arrival.reason for arrival in stream.due(10)] == ["bad_stamp"]
 
 
 def test_numpy_integers_are_stamps() -> None:
-    stream = Stream("a", 50.0)
+    stream = Stream("a", 50 * NS_PER_MS)
     stream.push(np.int64(3), PAYLOAD)  # type: ignore[arg-type]
     assert [arrival.reason for arrival in stream.due(10)] == [None]
 
@@ -78,7 +78,7 @@ def test_no_sample_is_lost_or_given_twice(stamps: list[int], ticks: list[int]) -
 
 
 def test_threads_may_push_while_a_tick_reads() -> None:
-    stream = Stream("a", 50.0)
+    stream = Stream("a", 50 * NS_PER_MS)
     start = threading.Barrier(3)
 
     def produce() -> None:

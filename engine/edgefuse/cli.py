@@ -1,22 +1,14 @@
-"""The command line on the device: parse, run one verb, and turn every known error into one line and an exit status.
-
-Status 0: done. 1: the thing that was checked fails. 2: wrong usage or bad input.
-"""
+"""The command line on the device: its verbs, their options, and what each prints."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgefuse.errors import EdgefuseError
-
-Verb = Callable[[argparse.Namespace], int]
-Row = tuple[str, str, Verb, Callable[[argparse.ArgumentParser], None]]  # name, help, what it does, its options
+from edgefuse.command import Row, finish, guarded, natural, parser_of, positive
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,48 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(parser_of("edgefuse", "Fused perception that answers at every tick.", _VERBS), argv, extra="report")
 
 
-def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, extra: str) -> int:
-    """Parse and run the verb; known errors become one line on stderr and status 2.
-
-    extra: the optional dependencies that a verb may need, for the advice when they are not installed.
-    """
-    arguments = parser.parse_args(argv)
-    verb: Verb = arguments.verb
-    try:
-        return verb(arguments)
-    except EdgefuseError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-    except ModuleNotFoundError as error:
-        print(f"{parser.prog}: needs {error.name}: pip install 'edgefuse[{extra}]'", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped", file=sys.stderr)
-    except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 2
-
-
-def parser_of(prog: str, description: str, rows: Sequence[Row]) -> argparse.ArgumentParser:
-    """A parser of verbs, each with its options and `--json`."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, help_text, verb, add_options in rows:
-        sub = verbs.add_parser(name, help=help_text, description=help_text)
-        add_options(sub)
-        sub.add_argument("--json", action="store_true", help="print one JSON document as the last line of stdout")
-        sub.set_defaults(verb=verb)
-    return parser
-
-
-def finish(arguments: argparse.Namespace, document: dict[str, Any], status: int = 0) -> int:
-    """Print the document where `--json` asks for it; gives the status."""
-    if arguments.json:
-        print(json.dumps(document, allow_nan=False))
-    return status
-
-
 def _demo_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=_natural, default=7, help="which simulated site (default 7)")
+    parser.add_argument("--seed", type=natural, default=7, help="which simulated site (default 7)")
     parser.add_argument("--seconds", type=positive, default=30.0, help="how long (default 30)")
     parser.add_argument("--out", type=Path, help="also write the results as JSON lines")
     parser.add_argument(
@@ -115,10 +67,12 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from edgefuse.live import LiveTable
     from edgefuse.run import run
     from edgefuse.summary import describe
 
     engine = _engine(arguments.bundle, arguments.config)
+    live = LiveTable(_to_terminal) if sys.stderr.isatty() else None
     summary, lost = run(
         engine,
         arguments.source,
@@ -127,6 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
         rate_hz=arguments.rate,
         realtime=arguments.realtime,
         config_place=str(arguments.config or "configuration"),
+        live=live,
     )
     print(describe(summary))
     return finish(arguments, {**summary.as_json(), **lost})
@@ -190,26 +145,16 @@ def _log(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def _to_terminal(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def _engine(bundle: str | None, config: Path | None) -> Any:
     from edgefuse.doctor import shipped_bundle
     from edgefuse.engine import load
 
     return load(bundle or shipped_bundle(), config)
-
-
-def positive(text: str) -> float:
-    """A number above 0 and below a million, for argparse."""
-    value = float(text)
-    if not 0.0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
 
 
 def _rounds(text: str) -> int:

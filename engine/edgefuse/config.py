@@ -8,15 +8,42 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from edgefuse.errors import ConfigError
-from edgefuse.schema import Finite, Name, NotNegative, Positive, Strict, complaint, validate
-from edgefuse.types import Rung
+from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
+from edgefuse.types import Reason, Rung
 
 MAX_CONFIG_BYTES = 1 << 20
 
-Ladder = Annotated[tuple[Rung, ...], Field(min_length=1)]
+
+def _step(given: object) -> object:
+    if isinstance(given, str):
+        return {"rung": given}
+    # What has been looked at here counts as Python's own, where a list is no tuple.
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()} if isinstance(given, dict) else given
+
+
+class LadderStep(Strict):
+    """One rung and when it may be taken: a name alone, or `{rung: hold, max_age_ms: 300, unless: [stuck]}`.
+
+    max_age_ms   hold only up to this age, where the stream's own `max_age_ms` is longer
+    only         take it for these reasons alone; unless: for all but these
+    """
+
+    rung: Rung
+    max_age_ms: Positive | None = None
+    only: tuple[Reason, ...] = ()
+    unless: tuple[Reason, ...] = ()
+
+
+Ladder = Annotated[tuple[Annotated[LadderStep, BeforeValidator(_step)], ...], Field(min_length=1)]
+
+
+class AnyOf(Strict):
+    """A demand that any one of these streams meets."""
+
+    any_of: Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 class StreamConfig(Strict):
@@ -27,11 +54,25 @@ class StreamConfig(Strict):
     ladder       fallback rungs in the order tried
     preprocess   parameters to override, such as the GPS origin
     checks       content thresholds by name, see the kind's file in `edgefuse.modalities`
+    period_ms    time between two samples; learned from the first of them where it is not said
+    silent_periods  periods without a sample after which the stream is told to be silent
+    min_rate     share of the known rate below which it is told to be slow; 0 switches that off
+    choose       which sample a tick takes: the newest, the nearest, or one interpolated between two (gps, vector)
+    clock        name of the sensor's own clock, where stamps are not on the engine clock; streams may share one
+    latency_ms   least time from capture to arrival of a sensor with a clock of its own
+    agrees_with  another stream that this one must agree with, see `edgefuse.modalities.agreement`
     """
 
     topic: str | None = None
     fresh_ms: Positive | None = None
     max_age_ms: Positive | None = None
+    period_ms: Positive | None = None
+    silent_periods: Annotated[float, Field(ge=1.0, le=1000.0)] = 3.0
+    min_rate: Fraction = 0.7
+    choose: Literal["newest", "nearest", "interpolated"] = "newest"
+    clock: Name | None = None
+    latency_ms: NotNegative = 0.0
+    agrees_with: dict[str, Any] | None = None
     ladder: Ladder | None = None
     derived_from: Name | None = None
     preprocess: dict[str, Any] = Field(default_factory=dict)
@@ -47,6 +88,9 @@ class FaultConfig(Strict):
     to_s: Positive
     delay_ms: NotNegative = 300.0
     jump_s: Finite = 100.0
+    severity: Annotated[int, Field(ge=1, le=5)] = 3
+    share: Fraction = 0.3
+    drift_ppm: Annotated[float, Field(ge=-1e6, le=1e6)] = 100.0
 
 
 class RunConfig(Strict):
@@ -59,6 +103,12 @@ class RunConfig(Strict):
     recover_samples      good samples in a row before a stream that failed is trusted again
     future_tolerance_ms  a stamp this far ahead of the tick waits for its time; beyond it is a fault
     fusion_weights       float16 halves what the fusion kernel reads, at three digits of precision; sums stay float32
+    wait_ms              `edgefuse run` steps this long after a tick's time, so that samples late by less still count
+    executor             inline encodes inside `step`; workers encode on arrival, and a tick waits for no encoder
+    deadline_ms          time from the start of a tick to its answer: encoders that do not fit are left out (inline)
+    require              streams that an answer must be made from: names, or {any_of: [camera, depth]}; else it abstains
+    min_expected         an answer of which the datasheet expects less abstains
+    max_tick_gap_ms      a longer silence of the ticks themselves is a fault; ten of their own periods where not said
     """
 
     tick_hz: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
@@ -67,6 +117,12 @@ class RunConfig(Strict):
     recover_samples: Annotated[int, Field(ge=1, le=10_000)] = 5
     future_tolerance_ms: NotNegative = 50.0
     fusion_weights: Literal["float32", "float16"] = "float32"
+    wait_ms: NotNegative = 0.0
+    executor: Literal["inline", "workers"] = "inline"
+    deadline_ms: Positive | None = None
+    require: tuple[Name | AnyOf, ...] = ()
+    min_expected: Finite | None = None
+    max_tick_gap_ms: Positive | None = None
     ladder: Ladder | None = None
     streams: dict[Name, StreamConfig] = Field(default_factory=dict)
     faults: tuple[FaultConfig, ...] = ()
@@ -75,6 +131,16 @@ class RunConfig(Strict):
 
 def load_config(path: str | os.PathLike[str]) -> RunConfig:
     """Read a YAML configuration. Anything wrong is a ConfigError naming the file and the key."""
+    return _config(read_document(path), os.fspath(path))
+
+
+def parse_config(data: bytes, place: str) -> RunConfig:
+    """Parse YAML bytes; `place` is what error messages call them."""
+    return _config(parse_document(data, place), place)
+
+
+def read_document(path: str | os.PathLike[str]) -> dict[Any, Any]:
+    """The mapping that a YAML file holds, not checked any further; a ConfigError where it is none."""
     place = os.fspath(path)
     try:
         with Path(path).open("rb") as file:
@@ -83,19 +149,23 @@ def load_config(path: str | os.PathLike[str]) -> RunConfig:
         raise ConfigError(f"cannot be read: {error.strerror or error}", place=place) from error
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(f"is larger than {MAX_CONFIG_BYTES} bytes", place=place)
-    return parse_config(data, place)
+    return parse_document(data, place)
 
 
-def parse_config(data: bytes, place: str) -> RunConfig:
-    """Parse YAML bytes; `place` is what error messages call them."""
+def parse_document(data: bytes, place: str) -> dict[Any, Any]:
+    """The mapping that YAML bytes hold, an empty one where they hold nothing."""
     try:
         document = yaml.load(data, Loader=_SafeUniqueLoader)
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise ConfigError(f"is not plain YAML: {' '.join(str(error).split())}", place=place) from error
     if document is None:
-        return RunConfig()
+        return {}
     if not isinstance(document, dict):
         raise ConfigError("is not a mapping of keys to values", place=place)
+    return document
+
+
+def _config(document: dict[Any, Any], place: str) -> RunConfig:
     try:
         return validate(RunConfig, document)
     except ValueError as error:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from edgefuse.bundle import Bundle
+from edgefuse.errors import BundleError
 from edgefuse.plan import StreamPlan
 from edgefuse.session import Port, Session
-from edgefuse.types import F32, Sample
+from edgefuse.types import F32, Reason, Sample
 
 
 class Encoder:
-    """The encoder of one stream. It writes into `embedding`, a flat float32 view of the buffer that fusion reads."""
+    """The encoder of one stream. It writes into `embedding`, a flat float32 buffer [size]."""
 
     def __init__(self, bundle: Bundle, plan: StreamPlan, embedding: F32) -> None:
+        self.embedding = embedding
+        self.problem: Reason | None = None
         self._plan = plan
         self._tensor = np.zeros((1, *plan.tensor_shape), dtype=plan.tensor_dtype)
-        self._embedding = embedding
         self._encoded: Sample | None = None
-        self._finite = False
         self._session = Session(bundle[plan.encoder], bundle.place(plan.encoder))
         self._session.expect(
             {"input": Port(plan.tensor_dtype, self._tensor.shape)},
@@ -36,11 +37,14 @@ class Encoder:
         self._plan.modality.preprocess(sample.payload, self._plan.params, self._tensor[0])
 
     def run(self, sample: Sample) -> None:
-        """Compute the embedding of the preprocessed sample."""
-        self._session.run()
-        self._encoded, self._finite = sample, bool(np.isfinite(self._embedding).all())
+        """Compute the embedding of the preprocessed sample; `problem` says why it is not usable, if it is not.
 
-    @property
-    def finite(self) -> bool:
-        """Is the embedding in the buffer usable? A sane input can still overflow inside a network."""
-        return self._finite
+        A sane input can still overflow inside a network, and a graph can refuse values that a sensor may send.
+        """
+        try:
+            self._session.run()
+        except BundleError:
+            self.problem = "graph_failed"
+            return
+        finite = bool(np.isfinite(self.embedding).all())
+        self._encoded, self.problem = sample, None if finite else "non_finite"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,23 +13,27 @@ from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
 from edgefuse.config import RunConfig, load_config
 from edgefuse.datasheet import read_datasheet
-from edgefuse.encode import Encoder
 from edgefuse.errors import BundleError, UsageError
-from edgefuse.fallback import Substitutes, descend, mode_of, select
+from edgefuse.executors import executor_of
+from edgefuse.fallback import Substitutes, descend, select
+from edgefuse.front import Front
 from edgefuse.fuse import fusion_of
 from edgefuse.head import Head
-from edgefuse.health import StreamHealth, close_derived, inspect, judge_all
-from edgefuse.plan import Plan, StreamPlan, make_plan
+from edgefuse.health import close_derived, judge_in_hand
+from edgefuse.modes import judged_mode, mode_of
+from edgefuse.plan import Plan, make_plan
 from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
-from edgefuse.streams import Stream, copied
-from edgefuse.types import F32, U8, Judged, Reason, Result, Sample, Trust
+from edgefuse.streams import copied
+from edgefuse.types import F32, U8, Judged, Reason, Result, Trust
+from edgefuse.vigil import Listener, Vigil
 
 
 class Engine:
     """A bundle, ready to answer. `push` samples as they come; `step` at every tick; or `answer` from samples in hand.
 
-    `push` may be called from any thread. `step`, `answer` and `reset` belong to one thread at a time.
+    `push` and `current` may be called from any thread. `step`, `answer` and `reset` belong to one thread at a time. An
+    engine that encodes beside its ticks has threads: `close` it, or use it in a `with` block.
     """
 
     def __init__(self, bundle: Bundle, config: RunConfig | None = None, *, config_place: str = "configuration") -> None:
@@ -40,40 +45,54 @@ class Engine:
         self._expected = self.datasheet.expected() if self.datasheet else {}
         self._fusion = fusion_of(bundle, self.plan.config.fusion_weights == "float16", config_place)
         self._substitutes = Substitutes.of(bundle)
-        views = zip(self.plan.streams, self._fusion.embeddings, strict=True)
-        self._encoders = [Encoder(bundle, plan, view) for plan, view in views]
         self._head = Head(bundle, self._fusion.fused)
+        self._listeners: list[Listener] = []
+        self._executor = executor_of(bundle, self.plan, self._fusion.embeddings, self._expected)
+        self._ended = weakref.finalize(self, self._executor.close)
         self.reset()
 
     def reset(self) -> None:
         """Forget every sample and verdict, as if nothing had been pushed yet."""
-        config = self.plan.config
-        self._streams = {name: Stream(name, config.future_tolerance_ms) for name in self.plan.names}
-        accounts = [stream.account for stream in self._streams.values()]
-        pairs = zip(self.plan.streams, accounts, strict=True)
-        self._healths = [StreamHealth(plan, account, config.recover_samples) for plan, account in pairs]
-        self._last_t_ns: int | None = None
+        self._executor.forget()
+        self._front = Front(self.plan)
+        self._vigil = Vigil(self.plan.config.max_tick_gap_ms)
+        self._in_hand = 0
 
-    def push(self, stream: str, stamp_ns: int, payload: Any, *, copy: bool = True) -> None:
+    def close(self) -> None:
+        """End the threads that encode beside the ticks, where there are any; the engine answers no more."""
+        self._ended()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def push(
+        self, stream: str, stamp_ns: int, payload: Any, *, copy: bool = True, arrival_ns: int | None = None
+    ) -> None:
         """Hand over one reading: stamp_ns on the engine clock, payload as its modality kind states it.
 
-        Never raises for anything a sensor may send. With copy=False the payload must not be written to afterwards.
-        UsageError: the bundle has no such stream.
+        Never raises for anything a sensor may send, and never waits. With copy=False the payload must not be written to
+        afterwards. For a stream with a `clock` of its own, stamp_ns is on that clock, and arrival_ns says when it came
+        on the engine's (now, on the monotonic clock, where it is left out). UsageError: the bundle has no such stream.
         """
         self._expect("push", stream)
-        self._streams[stream].push(stamp_ns, copied(payload) if copy else payload)
+        sample = self._front.push(stream, stamp_ns, copied(payload) if copy else payload, arrival_ns)
+        self._executor.pushed(self.plan.names.index(stream), sample)
+
+    def settle(self) -> None:
+        """Wait until every sample that was pushed is encoded, where that happens on arrival: for tests and replays."""
+        self._executor.settle()
 
     def step(self, t_ns: int, *, in_domain: bool | None = None) -> Result:
         """Answer at event time t_ns from what has been pushed so far. Ticks never go back in time (UsageError)."""
-        if self._last_t_ns is not None and t_ns < self._last_t_ns:
-            raise UsageError(f"step: t_ns {t_ns} is before the last tick, {self._last_t_ns}; reset() first")
-        self._last_t_ns = t_ns
         watch = Stopwatch()
-        arrivals = [stream.due(t_ns) for stream in self._streams.values()]
-        judged = judge_all(self._healths, arrivals, self.plan.streams, t_ns)
+        self._tick(t_ns)
+        judged = self._front.judge(t_ns)
         watch.lap("health")
-        result = self._answer(t_ns, judged, watch, in_domain)
-        self._settle()
+        result = self._answer(t_ns, judged, watch, in_domain, pushed=True)
+        self._vigil.answered(result, self._listeners)
         return result
 
     def answer(self, samples: Mapping[str, Any], *, t_ns: int = 0, in_domain: bool | None = None) -> Result:
@@ -85,49 +104,67 @@ class Engine:
         for stream in samples:
             self._expect("answer", stream)
         watch = Stopwatch()
-        judged = [_judge_now(plan, samples, t_ns) for plan in self.plan.streams]
-        judged = close_derived(judged, self.plan.streams)
+        self._in_hand -= 1  # numbers that no pushed sample has
+        judged = judge_in_hand(self.plan.streams, samples, t_ns, self._in_hand)
         watch.lap("health")
-        return self._answer(t_ns, judged, watch, in_domain)
+        return self._answer(t_ns, judged, watch, in_domain, pushed=False)
+
+    def current(self, t_ns: int) -> Result:
+        """The last answer of `step`, while it may be relied on; blind, `unwatched`, once the ticks have fallen silent.
+
+        For whoever acts on answers at a rhythm of its own: an engine that is no longer stepped must not be believed.
+        """
+        if (last := self._vigil.current(t_ns)) is not None:
+            return last
+        trusts = {name: Trust("absent", "error", "unwatched") for name in self.plan.names}
+        return self._result(t_ns, self._head.prior(), trusts, None, Stopwatch())
+
+    def on_mode_change(self, listener: Listener) -> None:
+        """Call listener(mode before, result) whenever `step` answers in another mode than it did before.
+
+        It is called in the thread of `step`, before that returns. What it raises is logged: the answer is not lost.
+        """
+        self._listeners.append(listener)
 
     def accounts(self) -> dict[str, dict[str, object]]:
-        """Stream -> what became of its samples: received = used + skipped + waiting + the sum of dropped."""
-        for stream, health in zip(self._streams.values(), self._healths, strict=True):
-            stream.account.waiting = stream.waiting() + health.pending
-        return {name: stream.account.as_json() for name, stream in self._streams.items()}
+        """Stream -> what became of its samples: received = used + waiting + the sum of dropped."""
+        return self._front.accounts()
 
     def _expect(self, verb: str, stream: str) -> None:
-        if stream not in self._streams:
-            raise UsageError(f"{verb}: no stream {stream!r} in the bundle; it has {', '.join(self._streams)}")
+        if stream not in self.plan.names:
+            raise UsageError(f"{verb}: no stream {stream!r} in the bundle; it has {', '.join(self.plan.names)}")
 
-    def _answer(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, in_domain: bool | None) -> Result:
-        judged = self._encode(judged, watch)
+    def _tick(self, t_ns: int) -> None:
+        """A tick; after a silence of the ticks themselves every stream must prove itself anew."""
+        last_ns = self._vigil.last_ns
+        if last_ns is not None and t_ns < last_ns:
+            raise UsageError(f"step: t_ns {t_ns} is before the last tick, {last_ns}; reset() first")
+        if self._vigil.silent(t_ns):
+            self._front.unwatched()
+        self._vigil.tick(t_ns)
+
+    def _answer(
+        self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, in_domain: bool | None, *, pushed: bool
+    ) -> Result:
+        judged = self._encode(t_ns, judged, watch, patient=not pushed)
         trusts = self._fall_back(judged, watch)
         outputs, reason = self._fuse(trusts, watch)
         if reason is not None:
-            trusts = self._fall_back([own.lost(reason) if own.sample is not None else own for own in judged], watch)
-        return self._result(t_ns, outputs, trusts, in_domain, watch)
+            judged = [own.lost(reason) if own.sample is not None else own for own in judged]
+            trusts = self._fall_back(judged, watch)
+        if pushed:
+            self._front.used(judged, trusts)
+        self._executor.finish()
+        return self._result(t_ns, outputs, dict(zip(self.plan.names, trusts, strict=True)), in_domain, watch)
 
-    def _encode(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Judged]:
+    def _encode(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, *, patient: bool) -> list[Judged]:
         verdicts, asked = list(judged), set()
+        self._executor.begin(verdicts, watch, ahead=self._fusion.wants_all, patient=patient)
         for i in self._fusion.wanted(lambda: self._stand(verdicts)):
             asked.add(i)
-            verdicts[i] = self._encode_one(verdicts[i], self._encoders[i], watch)
+            verdicts[i] = self._executor.embed(i, verdicts[i], t_ns, watch)
         known = [own if i in asked else own.set_aside() for i, own in enumerate(verdicts)]
         return close_derived(known, self.plan.streams)
-
-    def _encode_one(self, verdict: Judged, encoder: Encoder, watch: Stopwatch) -> Judged:
-        if verdict.sample is None:
-            return verdict
-        if not encoder.holds(verdict.sample):
-            encoder.preprocess(verdict.sample)
-            watch.lap("preprocess")
-            try:
-                encoder.run(verdict.sample)
-            except BundleError:
-                return verdict.lost("graph_failed")
-            watch.lap("encode")
-        return verdict if encoder.finite else verdict.lost("non_finite")
 
     def _fall_back(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Trust]:
         trusts = [descend(verdict, plan) for verdict, plan in zip(judged, self.plan.streams, strict=True)]
@@ -156,45 +193,31 @@ class Engine:
         finite = all(np.isfinite(values).all() for values in outputs.values())
         return (outputs, None) if finite else (self._head.prior(), "non_finite")
 
-    def _settle(self) -> None:
-        for health, encoder in zip(self._healths, self._encoders, strict=True):
-            if health.trusted is not None and encoder.holds(health.trusted):
-                health.encoded()
-
     def _result(
         self,
         t_ns: int,
         outputs: dict[str, F32],
-        trusts: Sequence[Trust],
+        streams: Mapping[str, Trust],
         in_domain: bool | None,
         watch: Stopwatch,
     ) -> Result:
-        standing = frozenset(
-            plan.name for plan, trust in zip(self.plan.streams, trusts, strict=True) if trust.available
-        )
-        manifest, mode = self.bundle.manifest, mode_of(trusts)
+        standing = frozenset(name for name, trust in streams.items() if trust.available)
+        expected = None if in_domain is False else self._expected.get(standing)
+        mode, why = judged_mode(streams, expected, self.plan.demands)
+        manifest = self.bundle.manifest
         return Result(
             t_ns=t_ns,
             mode=mode,
+            why=why,
             outputs=outputs,
             labels=self._head.labels(outputs, blind=mode == "blind"),
             matches=self._head.matches(outputs, blind=mode == "blind"),
-            streams=dict(zip(self.plan.names, trusts, strict=True)),
-            expected=None if in_domain is False else self._expected.get(standing),
+            streams=streams,
+            expected=expected,
             in_domain=in_domain,
             timing_ms=watch.total(),
             bundle=(manifest.name, manifest.bundle_version),
         )
-
-
-def _judge_now(plan: StreamPlan, samples: Mapping[str, Any], t_ns: int) -> Judged:
-    """The verdict on a payload in hand, by itself."""
-    if plan.name not in samples:
-        return Judged("stale", "no_data", None, None, False)
-    sample = Sample(plan.name, t_ns, samples[plan.name])
-    whole = Judged("ok", None, 0.0, sample, True)
-    reason = inspect(plan, sample.payload)
-    return whole.lost(reason) if reason else whole
 
 
 def load(path: str | os.PathLike[str], config: str | os.PathLike[str] | RunConfig | None = None) -> Engine:

@@ -11,7 +11,7 @@ from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
 from edgefuse.plan import StreamPlan
 from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED
-from edgefuse.types import F32, U8, Judged, Mode, Rung, State, Trust
+from edgefuse.types import F32, U8, Judged, Rung, State, Trust
 
 _RUNG_STATE: dict[Rung, State] = {"hold": "held", "mean": "imputed", "token": "imputed", "mask": "absent"}
 _STATE_SELECT: dict[State, int] = {"fresh": PRESENT, "held": PRESENT, "imputed": SUBSTITUTED, "absent": ABSENT}
@@ -51,9 +51,9 @@ def descend(judged: Judged, plan: StreamPlan) -> Trust:
         return Trust("fresh", judged.health, judged.reason, judged.age_ms)
     if judged.reason == "not_asked":
         return Trust("absent", judged.health, judged.reason, judged.age_ms)
-    for rung in plan.ladder:
-        if rung != "hold" or judged.sample is not None:
-            return Trust(_RUNG_STATE[rung], judged.health, judged.reason, judged.age_ms, rung)
+    for step in plan.ladder:
+        if step.carries(judged):
+            return Trust(_RUNG_STATE[step.rung], judged.health, judged.reason, judged.age_ms, step.rung)
     return Trust("absent", judged.health, judged.reason, judged.age_ms)
 
 
@@ -61,11 +61,3 @@ def select(trusts: Sequence[Trust], out: U8) -> None:
     """The presence mask as the kernels read it: out uint8 [streams], 0 absent, 1 present, 2 substituted."""
     for i, trust in enumerate(trusts):
         out[i] = _STATE_SELECT[trust.state]
-
-
-def mode_of(trusts: Sequence[Trust]) -> Mode:
-    """full: every stream that the model asks for fresh; blind: none of them present; degraded: anything between."""
-    states = {trust.state for trust in trusts if trust.reason != "not_asked"}
-    if states == {"fresh"}:
-        return "full"
-    return "degraded" if states & {"fresh", "held"} else "blind"

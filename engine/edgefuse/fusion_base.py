@@ -20,6 +20,7 @@ class Fusion(ABC):
     select: U8
     stand_ins: Sequence[F32]
     fused: F32
+    wants_all: bool = True  # whatever the mask, `wanted` gives every stream
 
     def wanted(self, standing: Callable[[], U8]) -> Iterable[int]:
         """The streams whose embeddings an answer needs, each to be encoded before the next is asked for.

@@ -77,6 +77,8 @@ class RoutedFusion(Fusion):
     the feasible one with the largest score answers, the first of equals. Where none is, one expert for the rest does.
     """
 
+    wants_all = False
+
     def __init__(self, bundle: Bundle) -> None:
         manifest = bundle.manifest
         routes = manifest.fusion.routes

@@ -1,88 +1,134 @@
-"""Health: is a stream alive, is its content sane, does it still move? Quick to leave, slow to come back."""
+"""Health: is a stream alive, at its pace, is its content sane, does it still move? Quick to leave, slow to return."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from edgefuse.gate import Gate
+from edgefuse.pace import Pace
 from edgefuse.plan import StreamPlan
 from edgefuse.types import LEVEL, NS_PER_MS, Account, Array, Arrival, Judged, Reason, Sample
 
 _DIGEST_ITEMS = 1 << 14
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Whether a stream is let in: `fault` is why not, `good` how many good samples have come since.
-
-    One bad sample closes the gate; `recover_samples` good ones in a row open it. A reason of level `warn` concerns its
-    sample only and leaves the gate alone.
-    """
-
-    fault: Reason | None = None
-    good: int = 0
-
-    def after(self, reason: Reason | None, recover_samples: int) -> Gate:
-        if reason is not None:
-            return self if LEVEL[reason] == "warn" else Gate(reason)
-        if self.fault is None or self.good + 1 >= recover_samples:
-            return Gate()
-        return replace(self, good=self.good + 1)
+_REMEMBERED = 256  # numbers of trusted samples: four times what may wait between two ticks
 
 
 class StreamHealth:
-    """What is known of one stream: its gate, its newest trusted sample, and how long its content has not changed."""
+    """What is known of one stream: gate, pace, trusted samples, and how long its content has not changed."""
 
     def __init__(self, plan: StreamPlan, account: Account, recover_samples: int) -> None:
         self.account = account
         self.gate = Gate()
-        self.trusted: Sample | None = None
-        self.pending = False  # the trusted sample has not been encoded yet
+        self.pace = Pace(plan.period_ns)
+        self.latest: Sample | None = None  # that passed every check, whether the stream is let in or not
         self._plan = plan
         self._recover_samples = recover_samples
+        self._watcher = plan.modality.watcher()
+        self._history: deque[Sample] = deque(maxlen=plan.choice.remembered)
+        self._stamps_ns: dict[int, int] = {}  # of trusted samples by number, the oldest first
+        self._trusted = 0  # so many so far
+        self._answered: set[int] = set()  # numbers among them that an answer has been made from
         self._digest: int | None = None
         self._same = 0
         self._note: Reason | None = None
+
+    @property
+    def trusted(self) -> Sample | None:
+        """The newest sample that passed every check while the gate was open."""
+        return self._history[-1] if self._history else None
+
+    def unwatched(self) -> None:
+        """Nobody looked for too long: what was trusted then proves nothing now."""
+        self.gate = self.gate.after("unwatched", self._recover_samples)
 
     def watch(self, arrivals: Sequence[Arrival]) -> None:
         """Look at every sample that came since the last tick, in order of arrival."""
         self._note = None
         for arrival in arrivals:
-            reason = arrival.reason or inspect(self._plan, arrival.sample.payload) or self._stuck(arrival.sample)
+            reason = arrival.reason or self._content(arrival.sample)
             self.gate = self.gate.after(reason, self._recover_samples)
             if reason is not None:
                 self.account.drop(reason)
                 self._note = reason
-            elif self.gate.fault is None:
+                continue
+            self.latest = arrival.sample
+            if self.gate.fault is None:
                 self._trust(arrival.sample)
             else:
-                self.account.skipped += 1
+                self.account.drop("recovering")
 
     def judge(self, t_ns: int) -> Judged:
         """The verdict at t_ns, after `watch`."""
-        if self.trusted is None:
+        chosen = self._plan.choice.pick(self._history, t_ns)
+        if chosen is None:
             reason: Reason = self.gate.fault or self._note or "no_data"
             return Judged(LEVEL[reason], reason, None, None, False)
-        age_ns = t_ns - self.trusted.stamp_ns
+        age_ns = max(0, t_ns - chosen.stamp_ns)
         if age_ns > self._plan.max_age_ns and self.gate.fault is None:
-            self.gate = Gate("too_old")
-        reason_now = self.gate.fault or ("late" if age_ns > self._plan.fresh_ns else self._note)
+            self.gate = self.gate.after("too_old", self._recover_samples)
+        reason_now = self.gate.fault or self._unease(age_ns, t_ns)
         health = LEVEL[reason_now] if reason_now else "ok"
-        usable = self.trusted if age_ns <= self._plan.max_age_ns else None
+        usable = chosen if age_ns <= self._plan.max_age_ns else None
         fresh = self.gate.fault is None and age_ns <= self._plan.fresh_ns
-        return Judged(health, reason_now, age_ns / NS_PER_MS, usable, fresh)
+        return Judged(health, reason_now, age_ns / NS_PER_MS, usable, fresh, self._stamps_ns)
 
-    def encoded(self) -> None:
-        """The trusted sample has been encoded: it counts as used from now on."""
-        self.account.used += self.pending
-        self.pending = False
+    def used(self, sample: Sample) -> None:
+        """An answer has been made from this sample."""
+        if sample.number in self._stamps_ns and sample.number not in self._answered:
+            self._answered.add(sample.number)
+            self.account.used += 1
+
+    def contradicted(self) -> None:
+        """Another stream speaks against the latest sample: it is not to be believed, nor held."""
+        self.gate = self.gate.after("disagrees", self._recover_samples)
+        if self._history and self._history[-1] is self.latest:
+            withdrawn = self._history.pop()
+            self._stamps_ns.pop(withdrawn.number)
+            self._trusted -= 1
+            self.account.drop("disagrees")
+
+    def count(self, waiting: int) -> Account:
+        """The account as it stands, with so many samples that no tick has judged yet.
+
+        Trusted samples that no answer was made from are waiting while they may still be chosen, and superseded after.
+        """
+        pending = sum(sample.number not in self._answered for sample in self._history)
+        self.account.waiting = waiting + pending
+        if superseded := self._trusted - self.account.used - pending:
+            self.account.dropped["superseded"] = superseded
+        return self.account
+
+    def _content(self, sample: Sample) -> Reason | None:
+        """What is wrong with a sample whose stamp is good; the sensor is at least alive."""
+        self.pace.see(sample.stamp_ns)
+        return (
+            inspect(self._plan, sample.payload)
+            or self._stuck(sample)
+            or self._watcher.look(sample.payload, sample.stamp_ns, self._plan.checks)
+        )
+
+    def _unease(self, age_ns: int, t_ns: int) -> Reason | None:
+        """What is not as it should be with a stream that is let in, the worst first."""
+        if self.pace.silent(t_ns, self._plan.silent_periods):
+            return "silent"
+        if age_ns > self._plan.fresh_ns:
+            return "late"
+        return "low_rate" if self.pace.slow(self._plan.min_rate) else self._note
 
     def _trust(self, sample: Sample) -> None:
-        self.account.skipped += self.pending
-        self.trusted, self.pending = sample, True
+        self._trusted += 1
+        self._history.append(sample)
+        self._stamps_ns[sample.number] = sample.stamp_ns
+        if len(self._stamps_ns) > _REMEMBERED:
+            oldest = next(iter(self._stamps_ns))
+            self._stamps_ns.pop(oldest)
+            self._answered.discard(oldest)
+        self._watcher.trust(sample.payload, sample.stamp_ns)
 
     def _stuck(self, sample: Sample) -> Reason | None:
         limit = self._plan.checks.stuck_samples
@@ -99,13 +145,30 @@ def inspect(plan: StreamPlan, payload: Array) -> Reason | None:
     return plan.modality.refusal(payload, plan.tensor_shape, plan.checks)
 
 
-def judge_all(
-    healths: Sequence[StreamHealth], arrivals: Sequence[Sequence[Arrival]], plans: Sequence[StreamPlan], t_ns: int
-) -> list[Judged]:
-    """Look at what arrived and give the verdicts of all streams; a derived stream is lost with its parent."""
-    for health, arrived in zip(healths, arrivals, strict=True):
-        health.watch(arrived)
-    return close_derived([health.judge(t_ns) for health in healths], plans)
+def rest_on(verdict: Judged, sample: Sample | None, t_ns: int, plan: StreamPlan, reason: Reason | None) -> Judged:
+    """The verdict as it is if the answer must be made from an older trusted sample, and why it must."""
+    if sample is None or t_ns - sample.stamp_ns > plan.max_age_ns:
+        told = verdict.reason or reason or "late"
+        return Judged(LEVEL[told], told, verdict.age_ms, None, False)
+    age_ns = max(0, t_ns - sample.stamp_ns)
+    fresh = verdict.fresh and age_ns <= plan.fresh_ns
+    told_now = verdict.reason or reason or (None if fresh or not verdict.fresh else "late")
+    health = LEVEL[told_now] if told_now else verdict.health
+    return Judged(health, told_now, age_ns / NS_PER_MS, sample, fresh, verdict.trusted)
+
+
+def judge_in_hand(plans: Sequence[StreamPlan], samples: Mapping[str, Any], t_ns: int, number: int) -> list[Judged]:
+    """The verdicts on payloads in hand, stream name -> payload, each by itself; all get the same number."""
+    return close_derived([_judge_now(plan, samples, t_ns, number) for plan in plans], plans)
+
+
+def _judge_now(plan: StreamPlan, samples: Mapping[str, Any], t_ns: int, number: int) -> Judged:
+    if plan.name not in samples:
+        return Judged("stale", "no_data", None, None, False)
+    sample = Sample(plan.name, t_ns, samples[plan.name], number=number)
+    whole = Judged("ok", None, 0.0, sample, True, {number: t_ns})
+    reason = inspect(plan, sample.payload)
+    return whole.lost(reason) if reason else whole
 
 
 def close_derived(judged: list[Judged], plans: Sequence[StreamPlan]) -> list[Judged]:

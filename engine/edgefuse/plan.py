@@ -7,15 +7,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgefuse.bundle import Bundle
-from edgefuse.config import RunConfig, StreamConfig
+from edgefuse.choice import Choice, choice_of
+from edgefuse.config import LadderStep, RunConfig, StreamConfig
 from edgefuse.errors import BundleError, ConfigError
 from edgefuse.manifest import StreamSpec
 from edgefuse.modalities import KINDS, Modality
+from edgefuse.modalities.agreement import Agreement
 from edgefuse.modalities.base import CommonChecks
+from edgefuse.modes import Demands
 from edgefuse.schema import Model, complaint, validate
 from edgefuse.session import runtime_version
-from edgefuse.types import NS_PER_MS, Rung
+from edgefuse.types import NS_PER_MS, Judged, Reason, Rung
 from edgefuse.version import __version__, older
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rung of a ladder, and when it carries."""
+
+    rung: Rung
+    max_age_ns: int | None = None
+    only: frozenset[Reason] = frozenset()
+    unless: frozenset[Reason] = frozenset()
+
+    def carries(self, judged: Judged) -> bool:
+        """Can it stand in for this stream now?"""
+        if judged.reason in self.unless or (self.only and judged.reason not in self.only):
+            return False
+        if self.rung != "hold":
+            return True
+        old = self.max_age_ns is not None and judged.age_ms is not None and judged.age_ms * NS_PER_MS > self.max_age_ns
+        return judged.sample is not None and not old
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +56,16 @@ class StreamPlan:
     embedding_shape: tuple[int, ...]
     fresh_ns: int
     max_age_ns: int
-    ladder: tuple[Rung, ...]
+    period_ns: int | None
+    silent_periods: float
+    min_rate: float
+    choice: Choice
+    clock: str | None
+    latency_ms: float
+    ladder: tuple[Step, ...]
     parent: int | None
+    agreement: Agreement | None
+    partner: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +74,7 @@ class Plan:
 
     streams: tuple[StreamPlan, ...]
     config: RunConfig
+    demands: Demands
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +90,22 @@ def make_plan(bundle: Bundle, config: RunConfig, config_place: str = "configurat
             known = ", ".join(names)
             raise ConfigError(f"no such stream in the bundle; it has {known}", place=f"{config_place}: streams.{name}")
     specs = enumerate(bundle.manifest.streams)
-    return Plan(tuple(_plan_stream(bundle, i, spec, config, config_place) for i, spec in specs), config)
+    streams = tuple(_plan_stream(bundle, i, spec, config, config_place) for i, spec in specs)
+    if config.executor == "workers" and config.deadline_ms is not None:
+        what = "with executor workers a tick waits for no encoder: there is nothing to leave out"
+        raise ConfigError(what, place=f"{config_place}: deadline_ms")
+    return Plan(streams, config, _demands(bundle, config, config_place))
+
+
+def _demands(bundle: Bundle, config: RunConfig, config_place: str) -> Demands:
+    require = tuple((d,) if isinstance(d, str) else d.any_of for d in config.require)
+    for i, name in ((i, name) for i, some in enumerate(require) for name in some):
+        if name not in bundle.manifest.stream_names:
+            known = ", ".join(bundle.manifest.stream_names)
+            raise ConfigError(f"no stream {name!r} in the bundle; it has {known}", place=f"{config_place}: require.{i}")
+    if config.min_expected is not None and bundle.manifest.datasheet is None:
+        raise ConfigError("the bundle has no datasheet to expect from", place=f"{config_place}: min_expected")
+    return Demands(require, config.min_expected)
 
 
 def _check_versions(bundle: Bundle) -> None:
@@ -89,6 +135,7 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
         said = f"{spec.tensor_dtype} {list(spec.tensor_shape)}"
         raise BundleError(f"preprocessing gives {tensor[0]} {list(tensor[1])}, the encoder takes {said}", place=ours)
     fresh_ms, max_age_ms = _ages(spec, change, theirs)
+    agreement, partner = _agreement(bundle, modality, change, theirs)
     return StreamPlan(
         index=index,
         name=spec.name,
@@ -102,8 +149,16 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
         embedding_shape=(spec.embedding_dim, *(bundle.manifest.fusion.grid or ())),
         fresh_ns=round(fresh_ms * NS_PER_MS),
         max_age_ns=round(max_age_ms * NS_PER_MS),
+        period_ns=None if change.period_ms is None else round(change.period_ms * NS_PER_MS),
+        silent_periods=change.silent_periods,
+        min_rate=change.min_rate,
+        choice=_choice(modality, change, config, theirs),
+        clock=change.clock,
+        latency_ms=change.latency_ms,
         ladder=_ladder(bundle, change, config, theirs),
         parent=_parent(bundle, spec, change, theirs),
+        agreement=agreement,
+        partner=partner,
     )
 
 
@@ -115,12 +170,29 @@ def _ages(spec: StreamSpec, change: StreamConfig, place: str) -> tuple[float, fl
     return fresh_ms, max_age_ms
 
 
-def _ladder(bundle: Bundle, change: StreamConfig, config: RunConfig, place: str) -> tuple[Rung, ...]:
-    ladder = change.ladder or config.ladder or bundle.manifest.fallback.ladder
-    for rung in ladder:
-        if rung in ("mean", "token") and rung not in bundle.manifest.fallback.blocks:
-            raise ConfigError(f"rung {rung!r}: the bundle holds no such embeddings", place=f"{place}.ladder")
-    return ladder
+def _choice(modality: Modality, change: StreamConfig, config: RunConfig, place: str) -> Choice:
+    choice = choice_of(change.choose, modality.between)
+    if choice is None:
+        raise ConfigError(f"nothing lies between two samples of kind {modality.kind}", place=f"{place}.choose")
+    if choice.looks_ahead and (config.executor == "workers" or config.deadline_ms is not None):
+        what = f"{change.choose!r} is known at the tick only: it needs executor inline, without a deadline"
+        raise ConfigError(what, place=f"{place}.choose")
+    return choice
+
+
+def _ladder(bundle: Bundle, change: StreamConfig, config: RunConfig, place: str) -> tuple[Step, ...]:
+    ladder = change.ladder or config.ladder
+    if ladder is None:
+        return tuple(Step(rung) for rung in bundle.manifest.fallback.ladder)
+    for step in ladder:
+        if step.rung in ("mean", "token") and step.rung not in bundle.manifest.fallback.blocks:
+            raise ConfigError(f"rung {step.rung!r}: the bundle holds no such embeddings", place=f"{place}.ladder")
+    return tuple(_step(step) for step in ladder)
+
+
+def _step(step: LadderStep) -> Step:
+    max_age_ns = None if step.max_age_ms is None else round(step.max_age_ms * NS_PER_MS)
+    return Step(step.rung, max_age_ns, frozenset(step.only), frozenset(step.unless))
 
 
 def _parent(bundle: Bundle, spec: StreamSpec, change: StreamConfig, place: str) -> int | None:
@@ -131,6 +203,21 @@ def _parent(bundle: Bundle, spec: StreamSpec, change: StreamConfig, place: str) 
     if parent not in names or parent == spec.name:
         raise ConfigError(f"no other stream {parent!r} in the bundle", place=f"{place}.derived_from")
     return names.index(parent)
+
+
+def _agreement(
+    bundle: Bundle, modality: Modality, change: StreamConfig, place: str
+) -> tuple[Agreement | None, int | None]:
+    """What a depth stream must agree with, and the index of that lidar."""
+    if change.agrees_with is None:
+        return None, None
+    agreement = _parse(Agreement, change.agrees_with, ConfigError, f"{place}.agrees_with")
+    kinds = {stream.name: stream.kind for stream in bundle.manifest.streams}
+    if modality.kind != "depth" or kinds.get(agreement.stream) != "lidar":
+        theirs = kinds.get(agreement.stream, "no stream of the bundle")
+        what = f"a depth stream can agree with a lidar; this is {modality.kind}, {agreement.stream!r} is {theirs}"
+        raise ConfigError(what, place=f"{place}.agrees_with")
+    return agreement, bundle.manifest.stream_names.index(agreement.stream)
 
 
 def _parse(model: type[Model], fields: Mapping[str, Any], blame: type[BundleError | ConfigError], place: str) -> Model:

@@ -10,7 +10,7 @@ from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.faults import Fault, FaultySource
 from edgefuse.sources.base import Source
-from edgefuse.types import NS_PER_S, Result, Sample
+from edgefuse.types import NS_PER_MS, NS_PER_S, Result, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,22 @@ class Tick:
 def replay(engine: Engine, source: Source, *, tick_hz: float, realtime: bool = False) -> Iterator[Tick]:
     """Push every sample at its arrival and step at every tick, from the first arrival until the source ends.
 
-    A tick sees what had arrived by its time, so the same samples give the same results at any speed.
+    A tick sees what had arrived by its time, or `wait_ms` of the configuration later, so the same samples give the same
+    results at any speed. Where encoding happens on arrival, and not in real time, it is done by the next one.
     """
     in_domain = same_world(engine, source)
     routes = _routes(engine)
-    clock = _Ticks(tick_hz, realtime)
+    clock = _Ticks(tick_hz, round(engine.plan.config.wait_ms * NS_PER_MS), realtime)
+
+    def tick(t_ns: int) -> Tick:
+        return Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
+
     for sample in source.samples():
-        for t_ns in clock.until(sample.arrived_ns):
-            yield Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
+        yield from map(tick, clock.until(sample.arrived_ns))
         _route(engine, routes, sample)
-    for t_ns in clock.last():
-        yield Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
+        if not realtime:
+            engine.settle()
+    yield from map(tick, clock.last())
 
 
 def same_world(engine: Engine, source: Source) -> bool | None:
@@ -67,25 +72,26 @@ def _routes(engine: Engine) -> dict[str, list[str]]:
 
 def _route(engine: Engine, routes: Mapping[str, list[str]], sample: Sample) -> None:
     for stream in routes.get(sample.stream, ()):
-        engine.push(stream, sample.stamp_ns, sample.payload, copy=False)
+        engine.push(stream, sample.stamp_ns, sample.payload, copy=False, arrival_ns=sample.arrived_ns)
 
 
 class _Ticks:
-    """The ticks: t0, the first arrival, then one a period; in real time each waits for its moment."""
+    """The ticks: t0, the first arrival, then one a period; in real time ticks and arrivals wait for their moment."""
 
-    def __init__(self, tick_hz: float, realtime: bool) -> None:
-        self._hz = tick_hz
+    def __init__(self, tick_hz: float, wait_ns: int, realtime: bool) -> None:
+        self._hz, self._wait_ns = tick_hz, wait_ns
         self._realtime = realtime
         self._start_ns: int | None = None
         self._wall_start_ns = 0
         self._count = 0
 
     def until(self, arrived_ns: int) -> Iterator[int]:
-        """The ticks that lie before an arrival."""
+        """The ticks that are due before an arrival."""
         if self._start_ns is None:
             self._start_ns, self._wall_start_ns = arrived_ns, time.monotonic_ns()
-        while (t_ns := self._next_ns()) < arrived_ns:
+        while (t_ns := self._next_ns()) + self._wait_ns < arrived_ns:
             yield self._at(t_ns)
+        self._await(arrived_ns)
 
     def last(self) -> Iterator[int]:
         """The tick that takes in the last arrivals."""
@@ -97,9 +103,11 @@ class _Ticks:
         return self._start_ns + round(self._count * NS_PER_S / self._hz)
 
     def _at(self, t_ns: int) -> int:
-        assert self._start_ns is not None
         self._count += 1
-        if self._realtime:
+        self._await(t_ns + self._wait_ns)
+        return t_ns
+
+    def _await(self, t_ns: int) -> None:
+        if self._realtime and self._start_ns is not None:
             ahead_ns = (t_ns - self._start_ns) - (time.monotonic_ns() - self._wall_start_ns)
             time.sleep(max(0, ahead_ns) / NS_PER_S)
-        return t_ns

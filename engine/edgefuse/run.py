@@ -9,6 +9,7 @@ from typing import Any
 
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
+from edgefuse.live import LiveTable
 from edgefuse.replay import Tick, injected, replay, same_world
 from edgefuse.sinks.jsonl import JsonlSink
 from edgefuse.sources import Source, open_source
@@ -28,8 +29,12 @@ def run(
     rate_hz: float | None = None,
     realtime: bool = False,
     config_place: str = "configuration",
+    live: LiveTable | None = None,
 ) -> tuple[Summary, dict[str, Any]]:
-    """Every tick of the source at `uri`; gives the summary, and what was skipped and became of every sample."""
+    """Every tick of the source at `uri`; gives the summary, and what was skipped and became of every sample.
+
+    live: shows each result too, and takes the lines that are told meanwhile.
+    """
     source = injected(engine, open_source(uri), config_place)
     for line in _unfed(engine, source, config_place):
         tell(line)
@@ -37,10 +42,24 @@ def run(
         ours, theirs = engine.bundle.manifest.domain, source.domain
         tell(f"note: the model was trained on {ours!r}, this is {theirs!r}: its outputs mean nothing here")
     rate_hz = rate_hz or engine.plan.config.tick_hz
-    summary = drive(engine, source, out, rate_hz, realtime, lambda tick, span: tell(span_line(span)) if span else None)
+    summary = drive(engine, source, out, rate_hz, realtime, _watcher(tell, live))
+    if live is not None:
+        live.close()
     for line in _problem_lines(source):
         tell(line)
     return summary, losses(engine, source)
+
+
+def _watcher(tell: Tell, live: LiveTable | None) -> Callable[[Tick, Span | None], None]:
+    say = tell if live is None else live.above
+
+    def watch(tick: Tick, span: Span | None) -> None:
+        if span is not None:
+            say(span_line(span))
+        if live is not None:
+            live.show(tick.result)
+
+    return watch
 
 
 def drive(

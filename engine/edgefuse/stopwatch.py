@@ -11,7 +11,7 @@ class Stopwatch:
     """Laps add up by stage; what lies between the last lap and `total` is counted in the total alone."""
 
     def __init__(self) -> None:
-        self._start_ns = self._last_ns = time.perf_counter_ns()
+        self.start_ns = self._last_ns = time.perf_counter_ns()
         self._stages_ns: dict[str, int] = {}
 
     def lap(self, stage: str) -> None:
@@ -20,7 +20,11 @@ class Stopwatch:
         self._stages_ns[stage] = self._stages_ns.get(stage, 0) + now_ns - self._last_ns
         self._last_ns = now_ns
 
+    def elapsed_ms(self) -> float:
+        """Milliseconds since it was started."""
+        return (time.perf_counter_ns() - self.start_ns) / NS_PER_MS
+
     def total(self) -> dict[str, float]:
         """Stage -> milliseconds, and the whole as `total`."""
-        whole_ns = time.perf_counter_ns() - self._start_ns
+        whole_ns = time.perf_counter_ns() - self.start_ns
         return {stage: ns / NS_PER_MS for stage, ns in (*self._stages_ns.items(), ("total", whole_ns))}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import operator
 import threading
+import time
+from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from edgefuse.plan import Plan
+from edgefuse.sources.clock import ClockMap
 from edgefuse.types import NS_PER_MS, Account, Arrival, Reason, Sample
 
 CAPACITY = 64  # samples that may wait between two ticks: two seconds of a 30 Hz camera
@@ -15,48 +20,74 @@ LATEST_STAMP_NS = (1 << 63) - 1
 
 
 class Stream:
-    """The inbox of one stream: samples wait here until a tick's time has reached their stamp."""
+    """The inbox of one stream: samples wait here until a tick's time has reached their stamp.
 
-    def __init__(self, name: str, future_tolerance_ms: float) -> None:
+    tolerance_ns  a stamp this far ahead of the tick waits for its time; beyond it is a fault
+    reach_ns      how far past its own time a tick may look, where a stream is chosen by nearness or interpolated
+    sort          samples that one tick takes out are looked at by stamp, not as they came
+    clock         maps the sensor's own stamps to the engine clock; None where they are on it already
+    """
+
+    def __init__(
+        self, name: str, tolerance_ns: int, *, reach_ns: int = 0, sort: bool = False, clock: ClockMap | None = None
+    ) -> None:
         self.name = name
         self.account = Account()
-        self._tolerance_ns = round(future_tolerance_ms * NS_PER_MS)
+        self._tolerance_ns, self._reach_ns, self._sort, self._clock = tolerance_ns, reach_ns, sort, clock
         self._lock = threading.Lock()  # held for an append or a swap, never for work
-        self._inbox: list[Sample] = []
+        self._inbox: deque[Sample] = deque()
         self._overflow = 0
         self._ahead: list[Sample] = []
         self._last_ns: int | None = None
 
-    def push(self, stamp_ns: int, payload: Any) -> None:
+    def push(self, stamp_ns: int, payload: Any, arrival_ns: int | None = None) -> Sample:
         """Take a reading as it comes, from any thread; what is wrong with it is found at the tick.
 
-        When more than CAPACITY readings wait for a tick, the oldest goes, and is counted.
+        When more than CAPACITY readings wait for a tick, the oldest goes, and is counted. A sensor with a clock of its
+        own has arrived now, on the monotonic clock, where arrival_ns does not say when.
         """
-        sample = Sample(self.name, stamp_ns, payload)
+        if self._clock is not None and arrival_ns is None:
+            arrival_ns = time.monotonic_ns()
         with self._lock:
             self.account.received += 1
+            sample = Sample(self.name, stamp_ns, payload, arrival_ns, self.account.received)
             if len(self._inbox) == CAPACITY:
-                self._inbox.pop(0)
+                self._inbox.popleft()
                 self._overflow += 1
             self._inbox.append(sample)
+        return sample
 
     def due(self, t_ns: int) -> list[Arrival]:
         """Take out, in order of arrival, all that the tick at t_ns may judge; what is ahead of it keeps waiting."""
         with self._lock:
-            taken, self._inbox = self._inbox, []
+            taken, self._inbox = self._inbox, deque()
             overflow, self._overflow = self._overflow, 0
         for _ in range(overflow):
             self.account.drop("overflow")
-        candidates, self._ahead = self._ahead + taken, []
+        candidates, self._ahead = self._ahead + [self._mapped(sample) for sample in taken], []
+        if self._sort:
+            candidates.sort(key=lambda sample: _whole(sample.stamp_ns) or 0)
         return [arrival for sample in candidates if (arrival := self._judge(sample, t_ns)) is not None]
 
     def waiting(self) -> int:
         """How many samples no tick has judged yet."""
         return len(self._inbox) + len(self._ahead) + self._overflow
 
+    @property
+    def clock_jumps(self) -> int:
+        """How often the sensor's clock has been seen to jump."""
+        return self._clock.jumps if self._clock is not None else 0
+
+    def _mapped(self, sample: Sample) -> Sample:
+        if self._clock is None:
+            return sample
+        stamp, arrival = _whole(sample.stamp_ns), _whole(sample.arrived_ns)
+        known = stamp is not None and arrival is not None
+        return replace(sample, stamp_ns=self._clock.map(stamp, arrival) if known else -1)
+
     def _judge(self, sample: Sample, t_ns: int) -> Arrival | None:
         reason = self._stamp_reason(sample.stamp_ns, t_ns)
-        if reason is None and sample.stamp_ns > t_ns:
+        if reason is None and sample.stamp_ns > t_ns + self._reach_ns:
             self._ahead.append(sample)
             return None
         if reason is None:
@@ -65,11 +96,8 @@ class Stream:
 
     def _stamp_reason(self, stamp_ns: object, t_ns: int) -> Reason | None:
         # The future comes first: a wild stamp must never become the one that later stamps are compared with.
-        try:
-            stamp = operator.index(stamp_ns)  # type: ignore[arg-type]
-        except TypeError:
-            return "bad_stamp"
-        if not 0 <= stamp <= LATEST_STAMP_NS:
+        stamp = _whole(stamp_ns)
+        if stamp is None:
             return "bad_stamp"
         if stamp > t_ns + self._tolerance_ns:
             return "future_stamp"
@@ -78,6 +106,32 @@ class Stream:
         return "duplicate" if stamp == self._last_ns else "out_of_order"
 
 
+def _whole(stamp_ns: object) -> int | None:
+    """A stamp as Python's whole number, None for what is none."""
+    try:
+        stamp = operator.index(stamp_ns)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return stamp if 0 <= stamp <= LATEST_STAMP_NS else None
+
+
 def copied(payload: Any) -> Any:
     """The engine's own copy of a payload, so that a driver may reuse its buffer; what is no array stays as it is."""
     return np.array(payload, order="C") if isinstance(payload, np.ndarray) else payload
+
+
+def streams_of(plan: Plan) -> dict[str, Stream]:
+    """An empty inbox for every stream of the plan; streams whose stamps come from one clock share its map."""
+    config, clocks = plan.config, dict[str, ClockMap]()
+    tolerance_ns = round((config.future_tolerance_ms + config.wait_ms) * NS_PER_MS)
+    reach_ns = round(config.wait_ms * NS_PER_MS)
+    return {
+        own.name: Stream(
+            own.name,
+            tolerance_ns,
+            reach_ns=reach_ns if own.choice.looks_ahead else 0,
+            sort=config.wait_ms > 0.0,
+            clock=clocks.setdefault(own.clock, ClockMap(own.latency_ms)) if own.clock is not None else None,
+        )
+        for own in plan.streams
+    }

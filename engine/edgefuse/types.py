@@ -9,6 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.reasons import LEVEL as LEVEL  # noqa: PLC0414
+from edgefuse.reasons import Health as Health  # noqa: PLC0414
+from edgefuse.reasons import Reason as Reason  # noqa: PLC0414
+
 Array = NDArray[Any]
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
@@ -19,92 +23,8 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
 State = Literal["fresh", "held", "imputed", "absent"]
-Health = Literal["ok", "warn", "error", "stale"]
 Mode = Literal["full", "degraded", "abstain", "blind"]
 Rung = Literal["hold", "mean", "token", "mask"]
-Reason = Literal[
-    "no_data",
-    "late",
-    "too_old",
-    "future_stamp",
-    "out_of_order",
-    "duplicate",
-    "bad_stamp",
-    "bad_type",
-    "bad_dtype",
-    "bad_shape",
-    "byte_order",
-    "non_finite",
-    "out_of_range",
-    "denormal",
-    "stuck",
-    "blackout",
-    "overexposed",
-    "blurred",
-    "noisy",
-    "too_few_pixels",
-    "saturated",
-    "too_few_points",
-    "sector_lost",
-    "beams_lost",
-    "no_fix",
-    "poor_fix",
-    "position_jump",
-    "disagrees",
-    "parent_lost",
-    "silent",
-    "low_rate",
-    "unwatched",
-    "overflow",
-    "superseded",
-    "recovering",
-    "not_asked",
-    "deadline",
-    "graph_failed",
-]
-
-# What a reason says about its stream. `ok`: nothing is wrong, the model answers without it. `warn` drops the one sample
-# and keeps the stream; `error` takes the stream out until enough good samples in a row have come; `stale` is silence.
-LEVEL: Mapping[Reason, Health] = {
-    "not_asked": "ok",
-    "superseded": "ok",
-    "recovering": "ok",
-    "no_data": "stale",
-    "too_old": "stale",
-    "late": "warn",
-    "silent": "warn",
-    "low_rate": "warn",
-    "deadline": "warn",
-    "out_of_order": "warn",
-    "duplicate": "warn",
-    "overflow": "warn",
-    "unwatched": "error",
-    "future_stamp": "error",
-    "bad_stamp": "error",
-    "bad_type": "error",
-    "bad_dtype": "error",
-    "bad_shape": "error",
-    "byte_order": "error",
-    "non_finite": "error",
-    "denormal": "error",
-    "graph_failed": "error",
-    "out_of_range": "error",
-    "stuck": "error",
-    "blackout": "error",
-    "overexposed": "error",
-    "blurred": "error",
-    "noisy": "error",
-    "too_few_pixels": "error",
-    "saturated": "error",
-    "too_few_points": "error",
-    "sector_lost": "error",
-    "beams_lost": "error",
-    "no_fix": "error",
-    "poor_fix": "error",
-    "position_jump": "error",
-    "disagrees": "error",
-    "parent_lost": "error",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +35,14 @@ class Sample:
     stamp_ns    capture time on the engine clock
     payload     the reading; shape, dtype and units per modality kind (see `edgefuse.modalities`)
     arrival_ns  when it reached this computer, on the engine clock; the stamp itself where a recording does not say
+    number      which of its stream's samples it is, counted by the engine
     """
 
     stream: str
     stamp_ns: int
     payload: Array
     arrival_ns: int | None = None
+    number: int = 0
 
     @property
     def arrived_ns(self) -> int:
@@ -137,13 +59,17 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on a stream at a tick: the sample that may still be used, if any, and whether it is fresh."""
+    """The verdict on a stream at a tick: the sample that may still be used, if any, and whether it is fresh.
+
+    trusted   number -> stamp_ns of this and earlier trusted samples, for whoever has no embedding of the newest yet
+    """
 
     health: Health
     reason: Reason | None
     age_ms: float | None
     sample: Sample | None
     fresh: bool
+    trusted: Mapping[int, int] = field(default_factory=dict, compare=False)
 
     def lost(self, reason: Reason) -> Judged:
         """The same stream, with its sample taken away for a reason found later."""
@@ -207,6 +133,7 @@ class Result:
     outputs    name -> float32 vector, as the head gives it (class logits, regression values, similarities)
     labels     name -> the most likely class, or the nearest entry, for outputs that have labels
     matches    name -> (label, similarity) of the nearest entries, the nearest first, for outputs that are similarities
+    why        what makes the mode `abstain`, in words
     expected   None where the bundle measured nothing, or where `in_domain` is False
     in_domain  False when the samples come from another world than the one the model was trained on, None when unknown
     timing_ms  stage -> duration of this tick's stage; "total" is the whole of `step`
@@ -221,6 +148,7 @@ class Result:
     in_domain: bool | None
     timing_ms: Mapping[str, float]
     bundle: tuple[str, int]
+    why: str | None = None
     matches: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
 
     @property
@@ -237,6 +165,7 @@ class Result:
         return {
             "t_ns": self.t_ns,
             "mode": self.mode,
+            **({"why": self.why} if self.why else {}),
             "outputs": {name: [float(v) for v in values] for name, values in outputs.items()},
             "labels": dict(self.labels),
             "streams": {name: trust.as_json() for name, trust in self.streams.items()},
@@ -254,12 +183,17 @@ def _pairs(found: Sequence[tuple[str, float]]) -> list[dict[str, object]]:
 
 @dataclass(slots=True)
 class Account:
-    """What became of a stream's samples: received = used + skipped + the sum of dropped + waiting, always."""
+    """What became of a stream's samples: received = used + the sum of dropped + waiting, always.
+
+    used     answers were made from them
+    waiting  no tick has judged them yet, or they are trusted and no answer has been made from them so far
+    clock_jumps  how often the sensor's own clock was seen to jump, and followed
+    """
 
     received: int = 0
     used: int = 0
-    skipped: int = 0
     waiting: int = 0
+    clock_jumps: int = 0
     dropped: dict[Reason, int] = field(default_factory=dict)
 
     def drop(self, reason: Reason) -> None:

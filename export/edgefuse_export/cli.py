@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgefuse.cli import Row, finish, guarded, parser_of, positive
+from edgefuse.command import Row, finish, guarded, parser_of, positive
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from edgefuse.types import Array, Reason
 # A value smaller than this is a denormal to come: arithmetic on denormals is some 200 times slower, so they become 0.
 SMALLEST = np.float32(1e-30)
 
+_VALUES = 16381  # looked at for denormals, at most
+
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
@@ -22,6 +24,31 @@ class CommonChecks(Strict):
     """Thresholds of every kind: `stuck_samples` equal payloads in a row mean a frozen sensor; 0 switches it off."""
 
     stuck_samples: int = 3
+
+
+class Watcher(Protocol):
+    """What a kind remembers of one stream, to judge its next sample by. One watcher a stream; never shared."""
+
+    def look(self, payload: Array, stamp_ns: int, checks: Any) -> Reason | None:
+        """What is wrong with a sample beside what was trusted before, or None.
+
+        Asked for each sample whose contract and content have passed; whatever it answers, nothing is learned from it.
+        """
+        ...
+
+    def trust(self, payload: Array, stamp_ns: int) -> None:
+        """Learn from the sample looked at last: it has passed every check, and its stream is let in."""
+        ...
+
+
+class Unremembered:
+    """The watcher of a kind whose samples are judged by themselves alone."""
+
+    def look(self, payload: Array, stamp_ns: int, checks: Any) -> Reason | None:
+        return None
+
+    def trust(self, payload: Array, stamp_ns: int) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +64,8 @@ class Modality:
     tensor      params -> (dtype name, shape) of what the encoder receives, without batch axis
     preprocess  (payload, params, out) -> None; fills `out`, an array of the tensor's dtype and shape
     content     (payload, checks) -> what is wrong with the content of a payload that meets the contract, or None
+    between     (payload a, payload b, share in (0, 1)) -> what lies between two samples; None where nothing does
+    watcher     makes what remembers one stream of this kind, see `Watcher`
     """
 
     kind: str
@@ -48,6 +77,8 @@ class Modality:
     tensor: Callable[[Any], tuple[str, tuple[int, ...]]]
     preprocess: Callable[[Array, Any, Array], None]
     content: Callable[[Array, Any], Reason | None]
+    watcher: Callable[[], Watcher] = Unremembered
+    between: Callable[[Array, Array, float], Array] | None = None
 
     def refusal(self, payload: object, tensor_shape: tuple[int, ...], checks: CommonChecks) -> Reason | None:
         """What is wrong with one payload by itself: its contract first, then its content; None for a good one."""
@@ -73,6 +104,23 @@ def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | No
         return "bad_shape"
     fits = all(want is None or have == want for have, want in zip(payload.shape, shape, strict=True))
     return None if fits else "bad_shape"
+
+
+def spread(values: Array, most: int) -> Array:
+    """Rows of values [n, ...], `most` of them, evenly spread, or all if there are no more.
+
+    The step is a fraction, not a whole number: points come in columns of as many as the sensor has beams, and a whole
+    step that shared a divisor with that number would never see some of the beams. So let `most` be a prime.
+    """
+    count = len(values)
+    return values if count <= most else values[(np.arange(most) * (count / most)).astype(np.intp)]
+
+
+def denormal_share(values: Array) -> float:
+    """Part of the nonzero values, any shape, float32, that are too small to compute with; of a sample of them."""
+    sizes = np.abs(spread(values.reshape(-1), _VALUES))
+    nonzero, sound = int(np.count_nonzero(sizes)), int(np.count_nonzero(sizes >= SMALLEST))
+    return (nonzero - sound) / max(nonzero, 1)
 
 
 def flush_denormals(tensor: Array) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from edgefuse.modalities.base import CommonChecks, Modality
+from edgefuse.modalities.base import Modality, Watcher
+from edgefuse.modalities.grain import noise_level, sharpness
+from edgefuse.modalities.memory import MemoryChecks, Remembering
 from edgefuse.schema import Strict
-from edgefuse.types import U8, Array, Reason
+from edgefuse.types import F64, U8, Array, Reason
 
 MAX_SIDE = 1 << 14
 ROWS_LOOKED_AT = 48  # of a picture, to tell whether it shows anything
@@ -26,12 +29,19 @@ class ImageParams(Strict):
     fit: Literal["crop", "stretch"] = "crop"
 
 
-class CameraChecks(CommonChecks):
-    """Grey levels 0 to 255: a picture darker or brighter than these, nearly everywhere, shows nothing."""
+class CameraChecks(MemoryChecks):
+    """Grey levels are 0 to 255.
+
+    blackout_level, overexposed_level  a picture darker or brighter, in this `share` of its pixels, shows nothing
+    noisy_level    standard deviation of the noise, in grey levels, that a picture must stay below; 255 switches it off
+    blurred_share  least part of its usual fine detail that a sharp picture shows in each direction; 0 switches it off
+    """
 
     blackout_level: Level = 4.0
     overexposed_level: Level = 250.0
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
+    noisy_level: Annotated[float, Field(gt=0.0, le=255.0)] = 24.0
+    blurred_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.4
 
 
 def middle(image: Array, width: int, height: int) -> Array:
@@ -72,11 +82,21 @@ def _content(payload: U8, checks: CameraChecks) -> Reason | None:
     if _nearly_all(np.maximum(np.maximum(red, green), blue) <= checks.blackout_level, checks.share):
         return "blackout"
     bright = np.minimum(np.minimum(red, green), blue) >= checks.overexposed_level
-    return "overexposed" if _nearly_all(bright, checks.share) else None
+    if _nearly_all(bright, checks.share):
+        return "overexposed"
+    return "noisy" if noise_level(payload) >= checks.noisy_level else None
 
 
 def _nearly_all(mask: Array, share: float) -> bool:
     return bool(np.count_nonzero(mask) >= share * mask.size)
+
+
+def _blurred(shown: F64, usual: F64, checks: CameraChecks) -> Reason | None:
+    return "blurred" if math.exp(float((shown - usual).min())) < checks.blurred_share else None
+
+
+def _watcher() -> Watcher:
+    return Remembering(sharpness, _blurred)
 
 
 CAMERA = Modality(
@@ -89,4 +109,5 @@ CAMERA = Modality(
     tensor=_tensor,
     preprocess=_preprocess,
     content=_content,
+    watcher=_watcher,
 )

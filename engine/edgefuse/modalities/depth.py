@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from edgefuse.modalities.base import CommonChecks, Modality
 from edgefuse.modalities.camera import MAX_SIDE, ImageParams, resize_into
@@ -14,9 +17,17 @@ U16 = NDArray[np.uint16]
 
 
 class DepthChecks(CommonChecks):
-    """`min_measured`: smallest share of pixels that hold a measurement."""
+    """When a depth picture shows nothing.
+
+    min_measured     smallest share of pixels that hold a measurement
+    saturated_share  share of the measured pixels that may not lie at one largest value, nor from `max_range_mm` on;
+                     above 1 is off
+    max_range_mm     what the sensor says for as far as it can; None where it says 0, as it should
+    """
 
     min_measured: Fraction = 0.02
+    saturated_share: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
+    max_range_mm: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
 def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:
@@ -31,8 +42,12 @@ def _preprocess(payload: U16, params: ImageParams, out: U16) -> None:
 def _content(payload: U16, checks: DepthChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
-    measured = np.count_nonzero(payload) / payload.size
-    return "too_few_pixels" if measured < checks.min_measured else None
+    measured = np.count_nonzero(payload)
+    if measured < checks.min_measured * payload.size:
+        return "too_few_pixels"
+    # Two pixels of a wall are never exactly as far: noise alone spreads them.
+    far_mm = min(int(payload.max()), checks.max_range_mm or 65535)
+    return "saturated" if np.count_nonzero(payload >= far_mm) >= checks.saturated_share * measured > 0 else None
 
 
 DEPTH = Modality(

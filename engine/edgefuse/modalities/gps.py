@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -9,8 +10,8 @@ from pydantic import Field
 
 from edgefuse.geodesy import Origin, enu_from_geodetic
 from edgefuse.modalities.base import CommonChecks, Modality, flush_denormals
-from edgefuse.schema import Positive, Strict
-from edgefuse.types import F32, F64, Reason
+from edgefuse.schema import NotNegative, Positive, Strict
+from edgefuse.types import F32, F64, NS_PER_S, Reason
 
 FIELDS = ("latitude_deg", "longitude_deg", "altitude_m", "var_east_m2", "var_north_m2", "var_up_m2", "status")
 NO_FIX = -1.0
@@ -25,10 +26,20 @@ class GpsParams(Strict):
 
 
 class GpsChecks(CommonChecks):
-    """A fix whose horizontal standard deviation is larger than `max_sd_m` says too little about the place."""
+    """When a fix says too little about the place, or a place that cannot be reached from the last trusted one.
+
+    max_sd_m       greatest horizontal standard deviation
+    max_speed_mps  what the antenna can move at; jump_slack_m what a good receiver's place may jump by between two fixes
+    jump_sigmas    how many standard deviations of the two fixes' difference are chance
+    forget_s       so long after the last trusted fix any place is believed again, as PX4 resets to GNSS after 7 s
+    """
 
     stuck_samples: int = 5
     max_sd_m: Positive = 25.0
+    max_speed_mps: Positive = 70.0
+    jump_slack_m: NotNegative = 10.0
+    jump_sigmas: NotNegative = 3.0
+    forget_s: Positive = 10.0
 
 
 def _tensor(params: GpsParams) -> tuple[str, tuple[int, ...]]:
@@ -53,6 +64,49 @@ def _content(payload: F64, checks: GpsChecks) -> Reason | None:
     return "poor_fix" if max(payload[3], payload[4]) > checks.max_sd_m**2 else None
 
 
+class _Track:
+    """A watcher of the place: how far from the last trusted fix may the antenna be by now?"""
+
+    def __init__(self) -> None:
+        self._last: tuple[F64, int] | None = None
+
+    def look(self, payload: F64, stamp_ns: int, checks: GpsChecks) -> Reason | None:
+        if self._last is None:
+            return None
+        fix, fix_ns = self._last
+        age_s = abs(stamp_ns - fix_ns) / NS_PER_S
+        if age_s >= checks.forget_s:
+            return None
+        moved_m, chance_m = _moved_m(fix, payload), checks.jump_sigmas * _joint_sd_m(fix, payload)
+        # Two causes of one jump that do not know of each other: their squares add.
+        allowed_m = checks.max_speed_mps * age_s + math.hypot(checks.jump_slack_m, chance_m)
+        return "position_jump" if moved_m > allowed_m else None
+
+    def trust(self, payload: F64, stamp_ns: int) -> None:
+        self._last = payload.copy(), stamp_ns
+
+
+def _moved_m(a: F64, b: F64) -> float:
+    """Straight distance between the places of two fixes, heights left out: a receiver is poor at those."""
+    return math.hypot(*enu_from_geodetic(float(b[0]), float(b[1]), 0.0, Origin(float(a[0]), float(a[1]))))
+
+
+def _joint_sd_m(a: F64, b: F64) -> float:
+    """Horizontal standard deviation of the difference of two fixes, of the worse axis each."""
+    return math.sqrt(float(max(a[3], a[4]) + max(b[3], b[4])))
+
+
+def _between(a: F64, b: F64, share: float) -> F64:
+    """A fix on the straight line from a to b; as uncertain as the worse of the two, with the poorer status.
+
+    Longitudes are joined the short way, across the date line where that is shorter.
+    """
+    turn = np.array([0.0, 360.0 * np.round((a[1] - b[1]) / 360.0), 0.0])
+    place = a[:3] + share * (b[:3] + turn - a[:3])
+    place[1] -= 360.0 * np.round(place[1] / 360.0)
+    return np.concatenate([place, np.maximum(a[3:6], b[3:6]), [min(a[6], b[6])]])
+
+
 GPS = Modality(
     kind="gps",
     payload="float64 [7]: " + ", ".join(FIELDS) + " (status as in NavSatStatus, -1 = no fix)",
@@ -63,4 +117,6 @@ GPS = Modality(
     tensor=_tensor,
     preprocess=_preprocess,
     content=_content,
+    watcher=_Track,
+    between=_between,
 )

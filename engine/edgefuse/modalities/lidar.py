@@ -8,9 +8,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgefuse import kernels
-from edgefuse.modalities.base import CommonChecks, Modality
-from edgefuse.schema import Finite, Positive, Strict
-from edgefuse.types import F32, Reason
+from edgefuse.modalities.base import Modality, Watcher, denormal_share
+from edgefuse.modalities.memory import MemoryChecks, Remembering
+from edgefuse.modalities.sweep import SECTOR_DEG, points_left, rows_lost, sector_lost_deg, shape_of
+from edgefuse.schema import Finite, Fraction, Positive, Strict
+from edgefuse.types import F32, F64, Reason
 
 Cells = Annotated[int, Field(ge=1, le=2048)]
 
@@ -33,10 +35,21 @@ class GridParams(Strict):
         return self
 
 
-class LidarChecks(CommonChecks):
-    """`min_points`: fewest points of a cloud that still shows the surroundings."""
+class LidarChecks(MemoryChecks):
+    """When a cloud does not show the surroundings; the last three beside what the stream has shown while trusted.
+
+    min_points        fewest points
+    denormal_share    greatest part of its nonzero numbers that may be too small to compute with; 1 switches it off
+    sector_deg        width of a sector that usually holds points and may not be empty; above 360 switches it off
+    beams_lost_share  part of the elevation rows that usually hold points and may not be empty; above 1 switches it off
+    points_share      least part of the usual number of points; 0 switches it off
+    """
 
     min_points: Annotated[int, Field(ge=0)] = 50
+    denormal_share: Fraction = 0.5
+    sector_deg: Annotated[float, Field(gt=0.0, le=720.0)] = 60.0
+    beams_lost_share: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
+    points_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
 
 
 def _tensor(params: GridParams) -> tuple[str, tuple[int, ...]]:
@@ -53,7 +66,21 @@ def _preprocess(payload: F32, params: GridParams, out: F32) -> None:
 def _content(payload: F32, checks: LidarChecks) -> Reason | None:
     if len(payload) < checks.min_points:
         return "too_few_points"
-    return None if np.isfinite(payload).all() else "non_finite"
+    if not np.isfinite(payload).all():
+        return "non_finite"
+    return "denormal" if denormal_share(payload) > checks.denormal_share else None
+
+
+def _compare(shown: F64, usual: F64, checks: LidarChecks) -> Reason | None:
+    # The sector's two ends lie somewhere inside a step of the histogram, so one step less is seen empty.
+    if sector_lost_deg(shown, usual) >= checks.sector_deg - SECTOR_DEG:
+        return "sector_lost"
+    few = points_left(shown, usual) < checks.points_share
+    return "beams_lost" if few or rows_lost(shown, usual) >= checks.beams_lost_share else None
+
+
+def _watcher() -> Watcher:
+    return Remembering(shape_of, _compare)
 
 
 LIDAR = Modality(
@@ -66,4 +93,5 @@ LIDAR = Modality(
     tensor=_tensor,
     preprocess=_preprocess,
     content=_content,
+    watcher=_watcher,
 )

@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from edgefuse.modalities.base import CommonChecks, Modality, flush_denormals
-from edgefuse.schema import Strict
+from edgefuse.modalities.base import CommonChecks, Modality, denormal_share, flush_denormals
+from edgefuse.schema import Fraction, Strict
 from edgefuse.types import F32, Reason
 
 
@@ -16,6 +16,12 @@ class VectorParams(Strict):
     """The one shape that payloads have."""
 
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=4)]
+
+
+class VectorChecks(CommonChecks):
+    """`denormal_share`: greatest part of the nonzero values that may be too small to compute with; 1 is off."""
+
+    denormal_share: Fraction = 0.5
 
 
 def _tensor(params: VectorParams) -> tuple[str, tuple[int, ...]]:
@@ -27,8 +33,15 @@ def _preprocess(payload: F32, params: VectorParams, out: F32) -> None:
     flush_denormals(out)
 
 
-def _content(payload: F32, checks: CommonChecks) -> Reason | None:
-    return None if np.isfinite(payload).all() else "non_finite"
+def _content(payload: F32, checks: VectorChecks) -> Reason | None:
+    if not np.isfinite(payload).all():
+        return "non_finite"
+    return "denormal" if denormal_share(payload) > checks.denormal_share else None
+
+
+def _between(a: F32, b: F32, share: float) -> F32:
+    line: F32 = a + np.float32(share) * (b - a)
+    return line
 
 
 VECTOR = Modality(
@@ -37,8 +50,9 @@ VECTOR = Modality(
     dtype=np.dtype(np.float32),
     shape=None,
     params=VectorParams,
-    checks=CommonChecks,
+    checks=VectorChecks,
     tensor=_tensor,
     preprocess=_preprocess,
     content=_content,
+    between=_between,
 )

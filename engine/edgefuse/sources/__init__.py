@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 from edgefuse.errors import SourceError
@@ -15,10 +16,14 @@ __all__ = ["SCHEMES", "Problem", "Source", "open_source"]
 def _site(rest: str, uri: str) -> Source:
     from edgefuse.sources.site import SiteSource
 
-    options = _options(rest, uri, {"seed": 0, "duration_s": 20.0})
+    options = _options(rest, uri, {"seed": 0, "duration_s": 20.0, "stamps": ""})
     if not 0.0 < options["duration_s"] <= 86_400.0 or options["seed"] < 0:
         raise SourceError("seed must not be negative, duration_s lies in (0, 86400]", place=uri)
-    return SiteSource(seed=int(options["seed"]), duration_s=options["duration_s"])
+    if options["stamps"]:
+        from edgefuse.sources.site.stamps import StampedSite
+
+        return StampedSite(Path(options["stamps"]), options["seed"])
+    return SiteSource(seed=options["seed"], duration_s=options["duration_s"])
 
 
 def _kitti(rest: str, uri: str) -> Source:
@@ -27,11 +32,23 @@ def _kitti(rest: str, uri: str) -> Source:
     return KittiSource(Path(rest))
 
 
-SCHEMES: Mapping[str, Callable[[str, str], Source]] = {"site": _site, "kitti": _kitti}
+def _drill(rest: str, uri: str) -> Source:
+    from edgefuse.sources.drill import DrillSource
+
+    options = _options(rest, uri, {"seed": 0, "samples": 10_000})
+    if options["seed"] < 0 or not 1 <= options["samples"] <= 10**9:
+        raise SourceError("seed must not be negative, samples lies in [1, 1e9]", place=uri)
+    return DrillSource(options["seed"], options["samples"])
+
+
+SCHEMES: Mapping[str, Callable[[str, str], Source]] = {"site": _site, "kitti": _kitti, "drill": _drill}
 
 
 def open_source(uri: str) -> Source:
-    """Open `site:`, `site:seed=3&duration_s=30` or `kitti:DIR`. A SourceError names the URI or the path."""
+    """Open `site:`, `site:seed=3&duration_s=30`, `site:stamps=FILE`, `kitti:DIR` or `drill:samples=10000`.
+
+    A SourceError names the URI or the path.
+    """
     scheme, colon, rest = uri.partition(":")
     if not colon or scheme not in SCHEMES:
         known = ", ".join(f"{name}:" for name in SCHEMES)
@@ -39,7 +56,8 @@ def open_source(uri: str) -> Source:
     return SCHEMES[scheme](rest, uri)
 
 
-def _options(rest: str, uri: str, defaults: Mapping[str, float]) -> dict[str, float]:
+def _options(rest: str, uri: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What the URI says, each of the type of its default."""
     options = dict(defaults)
     try:
         for key, value in parse_qsl(rest.lstrip("?"), keep_blank_values=True, strict_parsing=True) if rest else ():
@@ -47,5 +65,5 @@ def _options(rest: str, uri: str, defaults: Mapping[str, float]) -> dict[str, fl
                 raise SourceError(f"unknown option {key!r}; there are {', '.join(options)}", place=uri)
             options[key] = type(defaults[key])(value)
     except ValueError as error:
-        raise SourceError(f"options are KEY=NUMBER, joined by &: {error}", place=uri) from error
+        raise SourceError(f"options are KEY=VALUE, joined by &: {error}", place=uri) from error
     return options

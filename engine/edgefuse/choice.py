@@ -1,0 +1,56 @@
+"""Choice: which of a stream's trusted samples a tick takes: the newest, the nearest, or one between two."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from edgefuse.types import Array, Sample
+
+NEIGHBOURS = 16  # trusted samples remembered where the choice is not just the newest
+
+Interpolate = Callable[[Array, Array, float], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A way to choose: how many trusted samples it wants remembered, and which of them, in order of stamp, it picks."""
+
+    name: str
+    remembered: int
+    pick: Callable[[Sequence[Sample], int], Sample | None]
+
+    @property
+    def looks_ahead(self) -> bool:
+        """May it pick a sample that is stamped later than the tick?"""
+        return self.remembered > 1
+
+
+def newest(known: Sequence[Sample], _t_ns: int) -> Sample | None:
+    """The last one: nothing later than the tick has been let in."""
+    return known[-1] if known else None
+
+
+def nearest(known: Sequence[Sample], t_ns: int) -> Sample | None:
+    """The one whose stamp is nearest to the tick, before or after; the earlier of equals."""
+    return min(known, key=lambda sample: abs(sample.stamp_ns - t_ns), default=None)
+
+
+def interpolated(between: Interpolate, known: Sequence[Sample], t_ns: int) -> Sample | None:
+    """What the sensor would have said at the tick, from the samples before and after; the last where none is."""
+    before = next((sample for sample in reversed(known) if sample.stamp_ns <= t_ns), None)
+    after = next((sample for sample in known if sample.stamp_ns > t_ns), None)
+    if before is None or after is None or before.stamp_ns == t_ns:
+        return before or after
+    share = (t_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns)
+    return replace(after, stamp_ns=t_ns, payload=between(before.payload, after.payload, share))
+
+
+def choice_of(name: str, between: Interpolate | None) -> Choice | None:
+    """The choice of that name; None for `interpolated` where the kind of sensor has nothing between two samples."""
+    if name == "newest":
+        return Choice(name, 1, newest)
+    if name == "nearest":
+        return Choice(name, NEIGHBOURS, nearest)
+    return None if between is None else Choice(name, NEIGHBOURS, functools.partial(interpolated, between))

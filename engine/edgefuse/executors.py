@@ -1,0 +1,212 @@
+"""Executors: who encodes, and when: inside the tick, beside it against a deadline, or on arrival; one meaning."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edgefuse.bundle import Bundle
+from edgefuse.deadline import Times, Worth, fitting
+from edgefuse.encode import Encoder
+from edgefuse.health import rest_on
+from edgefuse.plan import Plan, StreamPlan
+from edgefuse.stopwatch import Stopwatch
+from edgefuse.types import F32, NS_PER_MS, Expected, Judged, Reason, Sample
+from edgefuse.worker import Embedded, Worker
+
+
+class Executor:
+    """Brings embeddings into the buffers that the fusion reads.
+
+    For each answer the engine calls `begin`, `embed` for every stream that the fusion wants, and `finish`.
+    `embed` gives the verdict back, resting on the sample whose embedding lies in the buffer now.
+    """
+
+    def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
+        """An answer begins. ahead: every stream will be wanted; patient: wait for each encoder, however long."""
+
+    def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
+        """Bring the embedding of stream i's sample, or of the newest trusted one there is, into its buffer."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """The answer is made."""
+
+    def pushed(self, i: int, sample: Sample) -> None:
+        """A sample of stream i has arrived; from any thread."""
+
+    def settle(self) -> None:
+        """Wait until everything that was handed over is encoded."""
+
+    def forget(self) -> None:
+        """Keep nothing of earlier samples."""
+
+    def close(self) -> None:
+        """End what runs beside the ticks."""
+
+
+class Inline(Executor):
+    """Encodes in the thread of the tick, once a sample."""
+
+    def __init__(self, bundle: Bundle, plans: Sequence[StreamPlan], views: Sequence[F32]) -> None:
+        self.encoders = [Encoder(bundle, plan, view) for plan, view in zip(plans, views, strict=True)]
+
+    def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
+        encoder, sample = self.encoders[i], verdict.sample
+        if sample is None:
+            return verdict
+        if not encoder.holds(sample):
+            encoder.preprocess(sample)
+            watch.lap("preprocess")
+            encoder.run(sample)
+            watch.lap("encode")
+        return verdict if encoder.problem is None else verdict.lost(encoder.problem)
+
+
+class _Threaded(Executor):
+    """A worker a stream; a tick copies what they have finished into the fusion's buffers."""
+
+    late: Reason | None = None  # what is said of a stream whose newest trusted sample has no embedding yet
+
+    def __init__(self, bundle: Bundle, plans: Sequence[StreamPlan], views: Sequence[F32]) -> None:
+        self._plans, self._views = plans, views
+        pairs = zip(plans, views, strict=True)
+        self.workers = [Worker(Encoder(bundle, plan, np.zeros_like(view)), plan) for plan, view in pairs]
+        self._held: list[Embedded | None] = [None] * len(plans)
+
+    def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
+        if verdict.sample is None:
+            return verdict
+        self._await(i, verdict.sample)
+        held = self._fetched(i, verdict.trusted, verdict.sample.number)
+        watch.lap("encode")
+        if held is None:
+            return rest_on(verdict, None, t_ns, self._plans[i], self.late)
+        if held.problem is not None:
+            return verdict.lost(held.problem)
+        if held.sample.number == verdict.sample.number:
+            return verdict
+        # The stamp as the health stage knows it: a worker may have seen that of the sensor's own clock.
+        older = replace(held.sample, stamp_ns=verdict.trusted[held.sample.number])
+        return rest_on(verdict, older, t_ns, self._plans[i], self.late)
+
+    def settle(self) -> None:
+        for worker in self.workers:
+            worker.settle()
+
+    def forget(self) -> None:
+        for worker in self.workers:
+            worker.forget()
+        self._held = [None] * len(self._held)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.close()
+
+    def _await(self, i: int, sample: Sample) -> None:
+        """Wait for the embedding of this sample, as far as this executor waits at all."""
+        raise NotImplementedError
+
+    def _holds(self, i: int, sample: Sample) -> bool:
+        held = self._held[i]
+        return held is not None and held.sample.number == sample.number
+
+    def _fetched(self, i: int, trusted: Mapping[int, int], newest: int) -> Embedded | None:
+        """What lies in the buffer of stream i, after looking for something newer; None where it is not trusted."""
+        found = self.workers[i].take(trusted, newest)
+        if found is not None and not self._holds(i, found.sample):
+            self._views[i][:] = found.values
+            self._held[i] = found
+        held = self._held[i]
+        return held if held is not None and held.sample.number in trusted else None
+
+
+class Eager(_Threaded):
+    """Encodes on arrival; a tick takes what is finished and waits for nothing."""
+
+    _patient = False
+
+    def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
+        self._patient = patient
+
+    def pushed(self, i: int, sample: Sample) -> None:
+        self.workers[i].push(sample)
+
+    def _await(self, i: int, sample: Sample) -> None:
+        if self._patient:
+            self.workers[i].ask(sample)
+            self.workers[i].wait(sample.number, None)
+
+
+class Timed(_Threaded):
+    """Encodes beside the tick, which starts what fits into its deadline and then answers from what is finished.
+
+    What was left out, or is not ready by then, serves the next tick.
+    """
+
+    late = "deadline"
+
+    def __init__(
+        self, bundle: Bundle, plans: Sequence[StreamPlan], views: Sequence[F32], deadline_ms: float, worth: Worth
+    ) -> None:
+        super().__init__(bundle, plans, views)
+        self._deadline_ms, self._worth = deadline_ms, worth
+        self._rest = Times()  # what an answer takes after its last encoder
+        self._rest_since_ns = 0
+        self._ahead = False
+        self._until_ns: int | None = None
+        self._left_out: dict[int, Sample] = {}
+
+    def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
+        self._ahead = ahead
+        left_ms = math.inf if patient else self._deadline_ms - self._rest.p99_ms
+        self._until_ns = None if patient else watch.start_ns + round(left_ms * NS_PER_MS)
+        known = {i: verdict.sample for i, verdict in enumerate(verdicts) if verdict.sample is not None}
+        new = {i: sample for i, sample in known.items() if not self._holds(i, sample)}
+        costs = [worker.cost_ms() for worker in self.workers]
+        chosen = fitting(list(new), costs, left_ms - watch.elapsed_ms(), known.keys() - new.keys(), self._worth)
+        self._left_out = {i: sample for i, sample in new.items() if i not in chosen}
+        for i in chosen if ahead else ():
+            self.workers[i].ask(new[i])
+
+    def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
+        embedded = super().embed(i, verdict, t_ns, watch)
+        self._rest_since_ns = time.perf_counter_ns()
+        return embedded
+
+    def finish(self) -> None:
+        self._rest.note((time.perf_counter_ns() - self._rest_since_ns) / NS_PER_MS)
+        for i, sample in self._left_out.items():
+            if self.workers[i].idle:
+                self.workers[i].ask(sample)
+
+    def _await(self, i: int, sample: Sample) -> None:
+        if i in self._left_out or self._holds(i, sample):
+            return
+        if not self._ahead:
+            self.workers[i].ask(sample)
+        self.workers[i].wait(sample.number, self._until_ns)
+
+
+def executor_of(
+    bundle: Bundle, plan: Plan, views: Sequence[F32], expected: Mapping[frozenset[str], Expected]
+) -> Executor:
+    """The executor that the configuration asks for, writing into `views`, one flat float32 buffer a stream.
+
+    expected: what the datasheet measured for each subset of stream names, for a deadline to choose by.
+    """
+    config, names = plan.config, plan.names
+
+    def worth(streams: Collection[int]) -> float | None:
+        known = expected.get(frozenset(names[i] for i in streams))
+        return known.value if known else None
+
+    if config.executor == "workers":
+        return Eager(bundle, plan.streams, views)
+    if config.deadline_ms is not None:
+        return Timed(bundle, plan.streams, views, config.deadline_ms, worth)
+    return Inline(bundle, plan.streams, views)

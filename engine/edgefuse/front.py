@@ -1,0 +1,73 @@
+"""Front: from samples to verdicts: the inbox and the health of every stream, and what they say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from edgefuse.fallback import descend
+from edgefuse.health import StreamHealth, close_derived
+from edgefuse.modalities.agreement import disagrees
+from edgefuse.plan import Plan
+from edgefuse.streams import streams_of
+from edgefuse.types import NS_PER_MS, Judged, Sample, Trust
+
+
+class Front:
+    """Streams and their health, without encoders: what is to be trusted, whatever is made of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._streams = streams_of(plan)
+        recover = plan.config.recover_samples
+        pairs = zip(plan.streams, self._streams.values(), strict=True)
+        self._healths = [StreamHealth(own, stream.account, recover) for own, stream in pairs]
+        self._compared: dict[int, tuple[int, int]] = {}
+
+    def push(self, stream: str, stamp_ns: int, payload: Any, arrival_ns: int | None = None) -> Sample:
+        """Take a reading as it comes, from any thread."""
+        return self._streams[stream].push(stamp_ns, payload, arrival_ns)
+
+    def judge(self, t_ns: int) -> list[Judged]:
+        """Look at all that is due at t_ns, and give every stream its verdict."""
+        for health, stream in zip(self._healths, self._streams.values(), strict=True):
+            health.watch(stream.due(t_ns))
+        for own in range(len(self._healths)):
+            self._compare(own)
+        return close_derived([health.judge(t_ns) for health in self._healths], self.plan.streams)
+
+    def trusts(self, t_ns: int) -> list[Trust]:
+        """What an answer at t_ns would be made from, if every encoder did its work."""
+        return [descend(verdict, own) for verdict, own in zip(self.judge(t_ns), self.plan.streams, strict=True)]
+
+    def unwatched(self) -> None:
+        """Nobody has looked for too long: every stream must prove itself anew."""
+        for health in self._healths:
+            health.unwatched()
+
+    def used(self, judged: Sequence[Judged], trusts: Sequence[Trust]) -> None:
+        """An answer has been made from these."""
+        for health, verdict, trust in zip(self._healths, judged, trusts, strict=True):
+            if trust.present and verdict.sample is not None:
+                health.used(verdict.sample)
+
+    def accounts(self) -> dict[str, dict[str, object]]:
+        """Stream -> what became of its samples: received = used + waiting + the sum of dropped."""
+        counted = {}
+        for health, stream in zip(self._healths, self._streams.values(), strict=True):
+            stream.account.clock_jumps = stream.clock_jumps
+            counted[stream.name] = health.count(stream.waiting()).as_json()
+        return counted
+
+    def _compare(self, i: int) -> None:
+        """Does stream i contradict the one that it must agree with? Each pair of samples is asked once."""
+        plan = self.plan.streams[i]
+        if plan.agreement is None or plan.partner is None:
+            return
+        own, other = self._healths[i].latest, self._healths[plan.partner].trusted
+        if own is None or other is None or self._compared.get(i) == (own.number, other.number):
+            return
+        self._compared[i] = own.number, other.number
+        near = abs(own.stamp_ns - other.stamp_ns) <= plan.agreement.within_ms * NS_PER_MS
+        if near and disagrees(own.payload, other.payload, plan.agreement):
+            self._healths[i].contradicted()

@@ -1,0 +1,58 @@
+"""Pace: how often something comes, learned from its stamps, so that silence and slowness have a measure."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+LOOK = 16  # intervals that a rate is told from
+LEARN = 64  # intervals that a shorter period is believed from
+FASTER = 0.8  # of the known period; less of a change is chance
+CAP = 4  # periods that one interval counts for at most: a silence is told as silence, not as a low rate after it
+
+
+class Pace:
+    """The period of one stream of stamps, given or learned, and how the newest stamps compare with it.
+
+    The period is what the stream has shown at its best: the median of its first intervals, later only a shorter one. A
+    sensor that slows down is thus measured against what it could do.
+    """
+
+    def __init__(self, period_ns: int | None = None) -> None:
+        self.period_ns = period_ns
+        self._fixed = period_ns is not None
+        self._intervals: deque[int] = deque(maxlen=LEARN)
+        self._since = 0
+        self._slow = False
+        self.last_ns: int | None = None
+
+    def see(self, stamp_ns: int) -> None:
+        """Take in the next stamp; stamps ascend."""
+        if self.last_ns is not None:
+            self._intervals.append(stamp_ns - self.last_ns)
+            self._since += 1
+            self._learn()
+        self.last_ns = stamp_ns
+
+    def silent(self, t_ns: int, periods: float) -> bool:
+        """Has nothing come for so many periods? No, while the period is not known."""
+        return (
+            self.period_ns is not None and self.last_ns is not None and t_ns - self.last_ns > periods * self.period_ns
+        )
+
+    def slow(self, share: float) -> bool:
+        """Has the rate of late fallen below this share of what it should be, and not come back halfway since?"""
+        if self.period_ns is None or len(self._intervals) < LOOK:
+            return False
+        most = CAP * self.period_ns
+        mean = sum(min(self._intervals[-1 - i], most) for i in range(LOOK)) / LOOK
+        limit = (1.0 + share) / 2.0 if self._slow else share
+        self._slow = share > 0.0 and limit * mean > self.period_ns
+        return self._slow
+
+    def _learn(self) -> None:
+        if self._fixed or self._since < (LOOK if self.period_ns is None else LEARN):
+            return
+        self._since, found = 0, round(median(self._intervals))
+        if self.period_ns is None or found < FASTER * self.period_ns:
+            self.period_ns = max(1, found)
