@@ -23,7 +23,7 @@ def known(*stamps: int) -> list[Sample]:
 
 
 def picked(name: str, stamps: tuple[int, ...], t: int) -> Sample | None:
-    choice = choice_of(name, KINDS["vector"].between)
+    choice = choice_of(name, KINDS["vector"].between, 50)
     assert choice is not None
     return choice.pick(known(*stamps), t)
 
@@ -39,6 +39,8 @@ def picked(name: str, stamps: tuple[int, ...], t: int) -> Sample | None:
         ("interpolated", (10, 20, 30), 20, 20, 20.0),
         ("interpolated", (10, 20), 30, 20, 20.0),
         ("interpolated", (10, 20), 5, 10, 10.0),
+        ("interpolated", (10, 100), 40, 10, 10.0),  # over so long a gap nothing is made up
+        ("interpolated", (10, 100), 60, 100, 100.0),
     ],
 )
 def test_the_sample_taken(name: str, stamps: tuple[int, ...], t: int, stamp: int, value: float) -> None:
@@ -104,5 +106,17 @@ def test_a_choice_that_cannot_be_made_is_refused(tmp_path: Path, text: str, word
         edgefuse.load(tmp_path / "tiny.efb", parse_config(text.encode(), "x.yaml"))
 
 
+@pytest.mark.parametrize("choose", ["nearest", "interpolated"])
+def test_many_samples_ahead_do_not_push_out_the_one_that_is_due(tmp_path: Path, choose: str) -> None:
+    Tiny().write(tmp_path / "tiny.efb")
+    config = RunConfig(wait_ms=200.0, streams={"a": StreamConfig(choose=choose)})  # type: ignore[arg-type]
+    engine = edgefuse.load(tmp_path / "tiny.efb", config)
+    for k in range(40):  # 200 Hz
+        engine.push("a", (1000 + 5 * k) * NS_PER_MS, np.array([k, 1, 2], np.float32))
+    result = engine.step(1025 * NS_PER_MS)
+    want = edgefuse.load(tmp_path / "tiny.efb").answer({"a": np.array([5, 1, 2], np.float32)})
+    assert result.outputs["way"].tobytes() == want.outputs["way"].tobytes()
+
+
 def test_nothing_lies_between_two_pictures() -> None:
-    assert choice_of("interpolated", KINDS["camera"].between) is None
+    assert choice_of("interpolated", KINDS["camera"].between, 50) is None

@@ -30,7 +30,7 @@ def test_known_keys_are_read() -> None:
         (b"streams: {camera: {max_age: 5}}", r"streams\.camera\.max_age: unknown key"),
         (b"tick_hz: 1e3", r"tick_hz: .*number \(given '1e3'\)"),
         (b"tick_hz: .nan", r"tick_hz"),
-        (b"tick_hz: 0", r"tick_hz: .*greater than 0"),
+        (b"tick_hz: 0", r"tick_hz: .*greater than or equal to 0\.001"),
         (b"tick_hz: yes", r"tick_hz: "),
         (b"tick_hz: 5\ntick_hz: 6", r"key 'tick_hz' stands twice"),
         (b"ladder: [hold, pray]", r"ladder\.1\.rung: .*'hold', 'mean', 'token' or 'mask'"),
@@ -42,6 +42,15 @@ def test_known_keys_are_read() -> None:
         (b"[" * 5000, r"not plain YAML"),
         (b"\xff\xfe\xfa", r"not plain YAML"),
         (b"faults: [{stream: a, kind: off, from_s: 1}]", r"faults\.0\.to_s: Field required"),
+        (b"tick_hz: 1.0e-300", r"tick_hz: .*greater than or equal to 0\.001"),
+        (b"wait_ms: 1.0e+305", r"wait_ms: .*less than or equal to 1000000000"),
+        (b"deadline_ms: 1.0e+13", r"deadline_ms"),
+        (b"streams: {a: {max_age_ms: 1.0e+305}}", r"streams\.a\.max_age_ms"),
+        (b"streams: {a: {period_ms: 1.0e-9}}", r"streams\.a\.period_ms"),
+        (b"streams: {a: {clock: k, latency_ms: 1.0e+305}}", r"streams\.a\.latency_ms"),
+        (b"faults: [{stream: a, kind: off, from_s: 1, to_s: 2, delay_ms: 1.0e+300}]", r"faults\.0\.delay_ms"),
+        (b"faults: [{stream: a, kind: off, from_s: 1, to_s: 2, jump_s: 1.0e+300}]", r"faults\.0\.jump_s"),
+        (b"? [1, 2]\n: 3", r"not plain YAML: .*a key is no plain value"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_path(text: bytes, words: str) -> None:
@@ -64,6 +73,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("streams: {a: {preprocess: {shape: [9]}}}", r"streams\.a: preprocessing gives float32 \[9\]"),
         ("streams: {a: {preprocess: {size: 9}}}", r"run\.yaml: streams\.a\.preprocess: size: unknown key"),
         ("streams: {a: {derived_from: a}}", r"streams\.a\.derived_from: no other stream 'a'"),
+        ("streams: {a: {checks: {stuck_samples: 1}}}", r"streams\.a\.checks: stuck_samples: must be 0 or at least 2"),
+        ("streams: {a: {checks: {stuck_samples: -1}}}", r"streams\.a\.checks: stuck_samples"),
         ("streams: {a: {derived_from: zebra}}", r"streams\.a\.derived_from: no other stream 'zebra'"),
     ],
 )

@@ -237,7 +237,8 @@ def test_values_too_small_to_compute_with_are_noticed(kind: str, good: F32) -> N
     assert sensor.sees(good, 0) is None
     tiny.reshape(-1)[RNG.random(tiny.size) < 0.6] = 1e-39
     assert sensor.sees(tiny, 1) == "denormal"
-    assert Watched(kind, denormal_share=0.7).sees(tiny, 1) is None
+    anywhere = {"outside_share": 1.0} if kind == "lidar" else {}
+    assert Watched(kind, denormal_share=0.7, **anywhere).sees(tiny, 1) is None
 
 
 def test_zeros_are_not_denormal() -> None:
@@ -359,3 +360,25 @@ def test_a_clock_set_back_begins_anew() -> None:
 def test_a_threshold_that_means_nothing_is_refused(kind: str, name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
         KINDS[kind].checks(**{name: value})
+
+
+def test_depth_that_hangs_together_nowhere_is_noise() -> None:
+    rng = np.random.default_rng(0)
+    garbage = rng.integers(0, 65536, (60, 80)).astype(np.uint16)
+    assert Watched("depth").sees(garbage, 0) == "noisy"
+    assert Watched("depth", noisy_share=1.0).sees(garbage, 0) is None
+    sparse = np.where(rng.random((60, 80)) < 0.3, np.linspace(2e3, 9e3, 60)[:, None], 0).astype(np.uint16)
+    assert Watched("depth").sees(sparse, 0) is None
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-2, 1e4, 1e9])
+def test_points_where_no_scanner_measures_are_out_of_range(scale: float) -> None:
+    points = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    assert Watched("lidar").sees(points * np.float32(8.0), 0) is None
+    assert Watched("lidar").sees(points * np.float32(scale), 0) == "out_of_range"
+
+
+def test_points_at_exactly_zero_are_what_scanners_say_of_nothing() -> None:
+    points = 8.0 * np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    points[::2, :3] = 0.0
+    assert Watched("lidar").sees(points.astype(np.float32), 0) is None

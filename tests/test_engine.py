@@ -204,6 +204,47 @@ def test_ticks_do_not_go_back(engine: Engine) -> None:
     engine.step(9)
 
 
+def test_a_derived_stream_goes_with_any_of_its_ancestors(folder: Path) -> None:
+    chain = {"b": StreamConfig(derived_from="a"), "c": StreamConfig(derived_from="b")}
+    engine = engine_of(Tiny(), folder, RunConfig(streams=chain))
+    samples = Tiny().samples()
+    for result in (engine.answer({**samples, "a": np.full(3, np.nan, np.float32)}), engine.answer({"c": samples["c"]})):
+        assert [trust.reason for trust in result.streams.values()][1:] == ["parent_lost", "parent_lost"]
+        assert result.mode == "blind"
+
+
+def test_a_derived_stream_is_absent_where_its_parent_is_not_held(folder: Path) -> None:
+    streams = {"a": StreamConfig(ladder=({"rung": "mask"},)), "b": StreamConfig(derived_from="a")}  # type: ignore[arg-type]
+    engine = engine_of(Tiny(), folder, RunConfig(streams=streams))
+    samples = Tiny().samples()
+    engine.push("a", 0, samples["a"])
+    engine.push("b", 150 * MS, samples["b"])
+    result = engine.step(150 * MS)
+    assert [result.streams[name].state for name in "ab"] == ["absent", "absent"]
+    assert result.streams["b"].reason == "parent_lost"
+
+
+def test_streams_that_derive_from_each_other_are_refused(folder: Path) -> None:
+    circle = {"a": StreamConfig(derived_from="b"), "b": StreamConfig(derived_from="a")}
+    with pytest.raises(edgefuse.ConfigError, match=r"streams\.a\.derived_from: is derived from itself"):
+        engine_of(Tiny(), folder, RunConfig(streams=circle))
+
+
+def test_a_payload_that_no_memory_holds_is_a_reason(engine: Engine) -> None:
+    engine.push("a", 0, np.broadcast_to(np.float32(1), (1 << 42,)))
+    assert engine.step(0).streams["a"].reason == "bad_type"
+
+
+def test_what_waits_ahead_of_the_ticks_is_bounded(engine: Engine) -> None:
+    for _ in range(20):
+        for _ in range(60):
+            engine.push("a", 40 * MS, np.zeros(3, np.float32))
+        engine.step(0)
+    account = engine.accounts()["a"]
+    assert account["waiting"] == 64
+    assert account["dropped"] == {"overflow": 1200 - 64, "superseded": 0}
+
+
 def test_an_unknown_stream_is_a_usage_error(engine: Engine) -> None:
     with pytest.raises(edgefuse.UsageError, match=r"no stream 'zebra' in the bundle; it has a, b, c"):
         engine.push("zebra", 0, np.zeros(3))

@@ -109,6 +109,71 @@ def test_streams_of_one_sensor_share_its_clock(engine: Engine) -> None:
     assert result.streams["b"].age_ms == pytest.approx(68.0, abs=1.0)
 
 
+@pytest.mark.parametrize("jump_s", [-100, 100])
+@pytest.mark.parametrize("other_ms", [12, 40, 70])
+def test_a_jump_of_a_clock_that_two_streams_share_is_followed(engine: Engine, jump_s: int, other_ms: int) -> None:
+    last, latencies = {}, {"a": LATENCY, "b": other_ms * MS}
+    arrivals = sorted((NS_PER_S + i * PERIOD + late, i, name) for i in range(200) for name, late in latencies.items())
+    for arrival_ns, i, name in arrivals:
+        stamp = NS_PER_S + i * PERIOD + (200 + (jump_s if i >= 100 else 0)) * NS_PER_S
+        content = np.array([i, 1, 2, 3, 4][: 3 if name == "a" else 5], np.float32)
+        engine.push(name, stamp, content, arrival_ns=arrival_ns)
+        last = dict(engine.step(arrival_ns).streams)
+    assert [last[name].reason for name in "ab"] == [None, None]
+    assert {name: account["clock_jumps"] for name, account in engine.accounts().items()} == {"a": 1, "b": 1, "c": 0}
+
+
+def test_streams_of_one_clock_have_latencies_of_their_own(tmp_path: Path) -> None:
+    Tiny().write(tmp_path / "tiny.efb")
+    slow, quick = (StreamConfig(clock="unit", latency_ms=ms) for ms in (80.0, 20.0))
+    engine = edgefuse.load(tmp_path / "tiny.efb", RunConfig(streams={"a": slow, "b": quick}))
+    for i in range(40):
+        true_ns = NS_PER_S + i * PERIOD
+        engine.push("b", true_ns, np.array([i, 1, 2, 3, 4], np.float32), arrival_ns=true_ns + 20 * MS)
+        if i < 20:
+            engine.push("a", true_ns, np.array([i, 1, 2], np.float32), arrival_ns=true_ns + 80 * MS)
+        assert engine.step(true_ns + 90 * MS).streams["b"].age_ms == pytest.approx(90.0, abs=0.1)
+
+
+def test_a_latency_without_a_clock_is_refused(tmp_path: Path) -> None:
+    Tiny().write(tmp_path / "tiny.efb")
+    with pytest.raises(edgefuse.ConfigError, match=r"streams\.a\.latency_ms: is of a sensor with a `clock` of its own"):
+        edgefuse.load(tmp_path / "tiny.efb", RunConfig(streams={"a": StreamConfig(latency_ms=5.0)}))
+
+
+class Odd:
+    """A stamp as careless drivers make them."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "age_ms"),
+    [
+        (np.int8(5), 10_000.0 - 5e-6),
+        (np.uint64(9_990 * MS), 10.0),
+        (np.array(9_990 * MS), 10.0),
+        (Odd(9_990 * MS), 10.0),
+        (Odd(ValueError("no")), None),
+        (Odd("five"), None),
+        (True, 10_000.0 - 1e-6),
+    ],
+)
+def test_a_stamp_of_any_make_is_a_whole_number_or_a_reason(tmp_path: Path, stamp: object, age_ms: float | None) -> None:
+    Tiny().write(tmp_path / "tiny.efb")
+    engine = edgefuse.load(tmp_path / "tiny.efb", RunConfig(streams={"a": StreamConfig(choose="nearest")}))
+    engine.push("a", stamp, np.ones(3, np.float32), arrival_ns="soon")  # type: ignore[arg-type]
+    trust = engine.step(10_000 * MS).streams["a"]
+    assert trust.age_ms == (None if age_ms is None else pytest.approx(age_ms))
+    assert (trust.reason == "bad_stamp") == (age_ms is None)
+
+
 def test_where_no_arrival_is_told_it_is_now_on_the_monotonic_clock(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,8 +132,9 @@ def test_a_tick_never_waits_for_an_encoder_and_the_newest_sample_wins(
         engine.settle()
         assert held.stamps == [30 * MS, 120 * MS]  # those of 60 and 90 were overtaken and cost nothing
         assert engine.step(125 * MS).streams["a"].age_ms == 5.0
-        dropped = engine.accounts()["a"]["dropped"]
-        assert dropped == {"superseded": 3}  # 30, 60 and 90 gave no answer; 0 and 120 did
+        account = engine.accounts()["a"]
+        assert (account["used"], account["waiting"]) == (2, 1)  # of 0 and 120; that of 90 could still be held
+        assert account["dropped"] == {"superseded": 2}
 
 
 def test_an_encoder_beyond_the_deadline_is_flagged_in_the_same_tick_and_its_result_serves_the_next(
@@ -202,9 +203,11 @@ def test_a_failing_encoder_does_not_end_its_worker(
             engine.settle()
             assert engine.step(0).streams["a"].reason == "graph_failed"
             assert "stream 'a': the encoder failed" in caplog.text
-        push(engine, 10, "a")
-        engine.settle()
-        assert engine.step(10 * MS).streams["a"].reason is None
+        for k in range(1, 6):
+            push(engine, 10 * k, "a")
+            engine.settle()
+            trust = engine.step(10 * k * MS).streams["a"]
+        assert (trust.reason, trust.state) == (None, "fresh")
 
 
 def test_the_threads_end_with_the_engine(bundle: Path) -> None:
@@ -231,4 +234,95 @@ def test_a_reset_forgets_what_the_workers_had(bundle: Path) -> None:
         assert engine.step(0).mode == "blind"
         push(engine, 5, "a")
         engine.settle()
-        assert engine.step(5 * MS).used == ("a",)
+        result = engine.step(5 * MS)
+        want = edgefuse.load(bundle).answer({"a": np.full(3, 5, dtype=np.float32)})
+        assert result.used == ("a",)
+        assert result.outputs["way"].tobytes() == want.outputs["way"].tobytes()
+
+
+def test_a_sample_that_a_reset_overtakes_is_nobodys(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with edgefuse.load(bundle, RunConfig(executor="workers")) as engine:
+        old = engine._front.push("a", 1, np.full(3, 9, dtype=np.float32))  # its thread stops here
+        engine.reset()
+        engine._executor.pushed(0, old)
+        engine.settle()
+        held = Held(engine, 0, monkeypatch)
+        push(engine, 1, "a")
+        assert engine.step(1 * MS).streams["a"].state == "absent"
+        held.go.set()
+
+
+def test_a_reset_waits_for_nobody(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with edgefuse.load(bundle, RunConfig(executor="workers")) as engine:
+        held = Held(engine, 0, monkeypatch)
+        push(engine, 0, "a")
+        assert held.begun.wait(30.0)
+        engine.reset()  # returns although the encoder is at work
+        held.go.set()
+
+
+def test_a_sample_sent_twice_does_not_starve_its_stream(bundle: Path) -> None:
+    with edgefuse.load(bundle, RunConfig(executor="workers")) as engine:
+        for k in range(5):
+            push(engine, 30 * k, "a", "a")
+            engine.step(30 * k * MS)
+            engine.settle()
+            assert engine.step(30 * k * MS).streams["a"].age_ms == 0.0
+
+
+def test_an_older_sample_never_replaces_a_newer_one_in_the_mailbox(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with edgefuse.load(bundle, RunConfig(executor="workers")) as engine:
+        held = Held(engine, 0, monkeypatch)
+        push(engine, 0, "a")
+        assert held.begun.wait(30.0)
+        two, three = (engine._front.push("a", t * MS, np.full(3, t, dtype=np.float32)) for t in (10, 20))
+        engine._executor.pushed(0, three)
+        engine._executor.pushed(0, two)
+        held.go.set()
+        engine.settle()
+        assert held.stamps == [0, 20 * MS]
+
+
+@pytest.mark.parametrize("config", [{}, {"executor": "workers"}, {"deadline_ms": 60_000.0}])
+def test_many_answers_in_hand_leave_what_was_pushed_alone(bundle: Path, config: dict[str, Any]) -> None:
+    with edgefuse.load(bundle, RunConfig(**config)) as engine:
+        push(engine, 0, "a", "b", "c")
+        engine.settle()
+        before = engine.step(0)
+        for seed in range(80):
+            engine.answer(Tiny(seed=seed).samples())
+        after = engine.step(1 * MS)
+        assert after.mode == "full"
+        assert after.outputs["way"].tobytes() == before.outputs["way"].tobytes()
+
+
+@pytest.mark.parametrize("config", [{}, {"executor": "workers"}, {"deadline_ms": 60_000.0}])
+def test_an_embedding_that_overflows_closes_the_gate_and_the_sample_before_is_held(
+    bundle: Path, config: dict[str, Any]
+) -> None:
+    with edgefuse.load(bundle, RunConfig(**config)) as engine:
+        told = []
+        for k in range(12):
+            t_ms = 20 * k
+            payload = [3e38, 3e38, -3e38] if k == 3 else [k, 1, 2]
+            engine.push("a", t_ms * MS, np.array(payload, dtype=np.float32))
+            engine.settle()
+            told.append(engine.step(t_ms * MS).streams["a"])
+        assert [trust.reason for trust in told] == [None] * 3 + ["non_finite"] * 5 + [None] * 4
+        assert told[4].state == "held"
+        assert told[4].age_ms == 40.0
+        assert engine.accounts()["a"]["dropped"] == {"non_finite": 1, "recovering": 4, "superseded": 0}
+
+
+def test_a_bundle_that_does_not_load_leaves_no_thread(tmp_path: Path) -> None:
+    bundle = Tiny().write(tmp_path / "tiny.efb")
+    fields = bundle.manifest.model_dump(mode="json", exclude={"files"})
+    files = {name: bundle[name] for name in bundle.manifest.files}
+    files["encoders/c.onnx"] = files["encoders/b.onnx"]
+    edgefuse.bundle.write(tmp_path / "odd.efb", fields, files)
+    before = threading.active_count()
+    with pytest.raises(edgefuse.BundleError, match=r"encoders/c\.onnx"):
+        edgefuse.load(tmp_path / "odd.efb", RunConfig(executor="workers"))
+    assert threading.active_count() == before

@@ -19,6 +19,7 @@ from torch import Tensor, nn  # noqa: E402
 
 import edgefuse  # noqa: E402
 from edgefuse import Engine  # noqa: E402
+from edgefuse.executors import Inline  # noqa: E402
 from edgefuse.operators import OPERATORS  # noqa: E402
 from edgefuse.types import Array, Judged  # noqa: E402
 from edgefuse_export import ClassOutput, ExportError, FusionModel, OnnxFusion, Stream, export_bundle  # noqa: E402
@@ -276,7 +277,7 @@ def test_a_gate_stream_whose_embedding_overflows_is_lost_before_the_gate_looks(
 
     def overflow(given: Any) -> None:
         run(given)
-        encoder._finite = False
+        encoder.problem = "non_finite"
 
     encoder.run = overflow  # type: ignore[method-assign]
     result = engine.answer(sample)
@@ -333,12 +334,13 @@ def test_a_stream_lost_after_routing_answers_as_if_it_had_never_been_there(
     for sample in samples(12):
         engine = edgefuse.load(routes[1])
         absent = engine.answer({other: payload for other, payload in sample.items() if other != name})
-        encoder = engine._encoders[lost]
+        assert isinstance(engine._executor, Inline)
+        encoder = engine._executor.encoders[lost]
         run = encoder.run
 
         def overflow(given: Any, run: Any = run, encoder: Any = encoder) -> None:
             run(given)
-            encoder._finite = False
+            encoder.problem = "non_finite"
 
         encoder.run = overflow  # type: ignore[method-assign]
         result = engine.answer(sample)

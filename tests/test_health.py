@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from edgefuse.config import RunConfig, StreamConfig
-from edgefuse.health import StreamHealth, close_derived, inspect
+from edgefuse.health import StreamHealth, inspect
 from edgefuse.plan import Plan, make_plan
 from edgefuse.types import NS_PER_MS, Account, Array, Arrival, Judged, Reason, Sample
+from edgefuse.verdicts import close_derived
 from tiny import Tiny
 
 RECOVER = 5
@@ -90,6 +91,14 @@ def test_a_frozen_sensor_is_found_at_the_third_equal_payload(plan: Plan) -> None
     assert [sensor.sends(10 * i, same).reason for i in range(4)] == [None, None, "stuck", "stuck"]
 
 
+def test_the_copies_of_a_frozen_sensor_do_not_make_it_younger(plan: Plan) -> None:
+    sensor = Sensor(plan)
+    same = np.ones(3, dtype=np.float32)
+    told = [sensor.sends(20 * i, same) for i in range(4)]
+    assert [judged.age_ms for judged in told] == [0.0, 0.0, 40.0, 60.0]
+    assert told[-1].sample is not None and told[-1].sample.stamp_ns == 0
+
+
 def test_a_sample_out_of_order_is_dropped_without_closing_the_gate(plan: Plan) -> None:
     sensor = Sensor(plan)
     sensor.sends(10)
@@ -105,8 +114,8 @@ def test_every_sample_is_accounted_for(plan: Plan) -> None:
         if i % 2 and sensor.health.trusted is not None:
             sensor.health.used(sensor.health.trusted)
     account = sensor.health.count(0)
-    assert account.dropped == {"non_finite": 2, "recovering": 8, "superseded": 4}
-    assert (account.used, account.waiting) == (6, 0)
+    assert account.dropped == {"non_finite": 2, "recovering": 8, "superseded": 3}
+    assert (account.used, account.waiting) == (6, 1)  # the one before the last could still be held
 
 
 def test_a_derived_stream_is_lost_with_its_parent(plan: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -44,6 +45,15 @@ def test_it_is_drawn_no_faster_than_one_can_read_and_the_last_always() -> None:
     drawn = [text for text in written if "abstain" in text]
     assert 10 <= len(drawn) <= 12
     assert "    0.99 s" in drawn[-1]
+
+
+def test_no_line_is_wider_than_the_terminal_nor_are_there_more_than_it_has() -> None:
+    written: list[str] = []
+    live = LiveTable(written.append, lambda: 0.0, lambda: (24, 4))
+    live.show(result())
+    lines = re.sub(r"\033\[\d*[mK]", "", "".join(written)).splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 24
 
 
 def on_a_terminal(*arguments: str) -> str:

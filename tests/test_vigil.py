@@ -56,6 +56,28 @@ def test_without_a_limit_the_ticks_own_rhythm_is_the_measure(tmp_path: Path) -> 
     assert engine.current((last + 501) * MS).mode == "blind"
 
 
+def test_ticks_in_bursts_are_no_silence(tmp_path: Path) -> None:
+    Tiny().write(tmp_path / "tiny.efb")
+    engine = edgefuse.load(tmp_path / "tiny.efb")
+    t_ms, reasons = 0, set()
+    for k in range(200):
+        t_ms += 1 if k < 20 or k % 3 else 100
+        reasons.add(feed(engine, t_ms, "a").streams["a"].reason)
+    assert "unwatched" not in reasons
+
+
+def test_an_answer_that_is_too_old_is_not_current_while_the_next_is_made(engine: Engine) -> None:
+    feed(engine, 100, "a", "b", "c")
+    engine._vigil.tick(2000 * MS)  # as `step` does before it answers
+    assert engine.current(2000 * MS).mode == "blind"
+
+
+def test_a_gap_that_no_rhythm_of_ticks_can_keep_is_refused(tmp_path: Path) -> None:
+    Tiny().write(tmp_path / "tiny.efb")
+    with pytest.raises(edgefuse.ConfigError, match="max_tick_gap_ms: 100 ms is no longer than the period of 10 ticks"):
+        edgefuse.load(tmp_path / "tiny.efb", RunConfig(max_tick_gap_ms=100.0))
+
+
 def test_ticks_without_a_rhythm_have_no_measure(tmp_path: Path) -> None:
     Tiny().write(tmp_path / "tiny.efb")
     engine = edgefuse.load(tmp_path / "tiny.efb")

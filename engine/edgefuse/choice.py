@@ -8,23 +8,16 @@ from dataclasses import dataclass, replace
 
 from edgefuse.types import Array, Sample
 
-NEIGHBOURS = 16  # trusted samples remembered where the choice is not just the newest
-
 Interpolate = Callable[[Array, Array, float], Array]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A way to choose: how many trusted samples it wants remembered, and which of them, in order of stamp, it picks."""
+    """A way to choose among trusted samples in order of stamp, and whether it may look past the tick's own time."""
 
     name: str
-    remembered: int
+    looks_ahead: bool
     pick: Callable[[Sequence[Sample], int], Sample | None]
-
-    @property
-    def looks_ahead(self) -> bool:
-        """May it pick a sample that is stamped later than the tick?"""
-        return self.remembered > 1
 
 
 def newest(known: Sequence[Sample], _t_ns: int) -> Sample | None:
@@ -37,20 +30,25 @@ def nearest(known: Sequence[Sample], t_ns: int) -> Sample | None:
     return min(known, key=lambda sample: abs(sample.stamp_ns - t_ns), default=None)
 
 
-def interpolated(between: Interpolate, known: Sequence[Sample], t_ns: int) -> Sample | None:
-    """What the sensor would have said at the tick, from the samples before and after; the last where none is."""
+def interpolated(between: Interpolate, max_gap_ns: int, known: Sequence[Sample], t_ns: int) -> Sample | None:
+    """What the sensor would have said at the tick, from the samples before and after, else the nearest.
+
+    Over a gap longer than max_gap_ns nobody knows what lay between.
+    """
     before = next((sample for sample in reversed(known) if sample.stamp_ns <= t_ns), None)
     after = next((sample for sample in known if sample.stamp_ns > t_ns), None)
     if before is None or after is None or before.stamp_ns == t_ns:
         return before or after
+    if after.stamp_ns - before.stamp_ns > max_gap_ns:
+        return nearest((before, after), t_ns)
     share = (t_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns)
     return replace(after, stamp_ns=t_ns, payload=between(before.payload, after.payload, share))
 
 
-def choice_of(name: str, between: Interpolate | None) -> Choice | None:
+def choice_of(name: str, between: Interpolate | None, max_gap_ns: int) -> Choice | None:
     """The choice of that name; None for `interpolated` where the kind of sensor has nothing between two samples."""
     if name == "newest":
-        return Choice(name, 1, newest)
+        return Choice(name, False, newest)
     if name == "nearest":
-        return Choice(name, NEIGHBOURS, nearest)
-    return None if between is None else Choice(name, NEIGHBOURS, functools.partial(interpolated, between))
+        return Choice(name, True, nearest)
+    return None if between is None else Choice(name, True, functools.partial(interpolated, between, max_gap_ns))

@@ -50,6 +50,15 @@ def _bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernels", action="store_true", help="the fusion kernels alone, against other runtimes")
 
 
+def _inject_options(parser: argparse.ArgumentParser) -> None:
+    _bundle_option(parser)
+    parser.add_argument("--source", required=True, help="what is read once and replayed, a URI as of `run`")
+    parser.add_argument("--campaign", required=True, help="YAML: which faults, on which streams, and the limits")
+    parser.add_argument("--config", type=Path, help="YAML configuration")
+    parser.add_argument("--out", type=Path, help="write one HTML page (needs the extra `report`)")
+    parser.add_argument("--rate", type=positive, help="answers per second (default: tick_hz of the configuration)")
+
+
 def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, help="a JSONL file of `edgefuse run --out`")
     parser.add_argument("--out", type=Path, default=Path("report.png"), help="PNG, SVG or PDF (default report.png)")
@@ -124,6 +133,37 @@ def _bench(arguments: argparse.Namespace) -> int:
     return finish(arguments, figures)
 
 
+def _inject(arguments: argparse.Namespace) -> int:
+    from edgefuse.inject import inject
+    from edgefuse.inject_text import describe
+    from edgefuse.limits import checks_of
+
+    page = _campaign_page(arguments.out)
+    outcome = inject(
+        _engine(arguments.bundle, arguments.config),
+        arguments.source,
+        arguments.campaign,
+        _log,
+        tick_hz=arguments.rate,
+        config_place=str(arguments.config or "configuration"),
+    )
+    checks = checks_of(outcome)
+    print(describe(outcome, checks))
+    page(outcome, checks)
+    passed = all(check.kept for check in checks)
+    document = {"passed": passed, "checks": [check.as_json() for check in checks], **outcome.as_json()}
+    return finish(arguments, document, 0 if passed else 1)
+
+
+def _campaign_page(out: Path | None) -> Any:
+    """What writes the page, where one is wanted; what it lacks is told before the work, not after."""
+    if out is None:
+        return lambda outcome, checks: None
+    from edgefuse.inject_page import page_writer
+
+    return page_writer(out)
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from edgefuse.report import draw, read_results
 
@@ -180,6 +220,7 @@ _VERBS: tuple[Row, ...] = (
     ),
     ("verify", "Does a bundle give the answers here that its exporter recorded?", _verify, _inspect_options),
     ("bench", "Time the engine against the same model as one graph, interleaved.", _bench, _bench_options),
+    ("inject", "Put faults into a recording: noticed, survived, left behind?", _inject, _inject_options),
     ("report", "Draw the results of a run (needs the extra `report`).", _report, _report_options),
     ("doctor", "What this machine gives the engine, and why.", _doctor, _no_options),
 )

@@ -11,7 +11,18 @@ import yaml
 from pydantic import BeforeValidator, Field
 
 from edgefuse.errors import ConfigError
-from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
+from edgefuse.schema import (
+    Finite,
+    Fraction,
+    Milliseconds,
+    Name,
+    NotNegative,
+    Positive,
+    Strict,
+    WaitMs,
+    complaint,
+    validate,
+)
 from edgefuse.types import Reason, Rung
 
 MAX_CONFIG_BYTES = 1 << 20
@@ -32,7 +43,7 @@ class LadderStep(Strict):
     """
 
     rung: Rung
-    max_age_ms: Positive | None = None
+    max_age_ms: Milliseconds | None = None
     only: tuple[Reason, ...] = ()
     unless: tuple[Reason, ...] = ()
 
@@ -64,14 +75,14 @@ class StreamConfig(Strict):
     """
 
     topic: str | None = None
-    fresh_ms: Positive | None = None
-    max_age_ms: Positive | None = None
-    period_ms: Positive | None = None
+    fresh_ms: Milliseconds | None = None
+    max_age_ms: Milliseconds | None = None
+    period_ms: Milliseconds | None = None
     silent_periods: Annotated[float, Field(ge=1.0, le=1000.0)] = 3.0
     min_rate: Fraction = 0.7
     choose: Literal["newest", "nearest", "interpolated"] = "newest"
     clock: Name | None = None
-    latency_ms: NotNegative = 0.0
+    latency_ms: WaitMs = 0.0
     agrees_with: dict[str, Any] | None = None
     ladder: Ladder | None = None
     derived_from: Name | None = None
@@ -86,8 +97,8 @@ class FaultConfig(Strict):
     kind: str
     from_s: NotNegative
     to_s: Positive
-    delay_ms: NotNegative = 300.0
-    jump_s: Finite = 100.0
+    delay_ms: WaitMs = 300.0
+    jump_s: Annotated[float, Field(ge=-1e9, le=1e9)] = 100.0
     severity: Annotated[int, Field(ge=1, le=5)] = 3
     share: Fraction = 0.3
     drift_ppm: Annotated[float, Field(ge=-1e6, le=1e6)] = 100.0
@@ -111,18 +122,18 @@ class RunConfig(Strict):
     max_tick_gap_ms      a longer silence of the ticks themselves is a fault; ten of their own periods where not said
     """
 
-    tick_hz: Annotated[float, Field(gt=0.0, le=1000.0)] = 10.0
+    tick_hz: Annotated[float, Field(ge=1e-3, le=1000.0)] = 10.0
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     shared_pool: bool = True
     recover_samples: Annotated[int, Field(ge=1, le=10_000)] = 5
-    future_tolerance_ms: NotNegative = 50.0
+    future_tolerance_ms: WaitMs = 50.0
     fusion_weights: Literal["float32", "float16"] = "float32"
-    wait_ms: NotNegative = 0.0
+    wait_ms: WaitMs = 0.0
     executor: Literal["inline", "workers"] = "inline"
-    deadline_ms: Positive | None = None
+    deadline_ms: Milliseconds | None = None
     require: tuple[Name | AnyOf, ...] = ()
     min_expected: Finite | None = None
-    max_tick_gap_ms: Positive | None = None
+    max_tick_gap_ms: Milliseconds | None = None
     ladder: Ladder | None = None
     streams: dict[Name, StreamConfig] = Field(default_factory=dict)
     faults: tuple[FaultConfig, ...] = ()
@@ -184,7 +195,9 @@ class _SafeUniqueLoader(yaml.SafeLoader):
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)

@@ -6,7 +6,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
-RECENT = 128  # durations that a p99 is told from: one that was slow by chance does not decide it
+RECENT = 128  # durations that a p99 is told from
+A_FEW = 8  # from so many on the largest is left out: one that was slow by chance does not decide
 
 Worth = Callable[[Collection[int]], float | None]  # what to expect of an answer from these streams, where it is known
 
@@ -22,8 +23,10 @@ class Times:
 
     @property
     def p99_ms(self) -> float:
-        """The smallest duration that 99 % of the recent ones do not exceed; 0 while none is known."""
+        """The smallest duration that 99 % of the recent ones, the largest left out, do not exceed; 0: none is known."""
         ordered = sorted(self._recent_ms)
+        if len(ordered) >= A_FEW:
+            ordered.pop()
         return ordered[math.ceil(0.99 * len(ordered)) - 1] if ordered else 0.0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from edgefuse.bundle import Bundle
@@ -26,6 +28,9 @@ class Encoder:
             {"embedding": Port("float32", (1, *plan.embedding_shape))},
         )
         self._session.bind({"input": self._tensor}, {"embedding": embedding.reshape(1, *plan.embedding_shape)})
+        with contextlib.suppress(BundleError):  # the first run is slow by nature; it is not a tick's to wait for
+            self._session.run()
+            self.embedding.fill(0.0)
 
     def holds(self, sample: Sample) -> bool:
         """Is the embedding in the buffer the one of this very sample?"""
@@ -39,12 +44,16 @@ class Encoder:
     def run(self, sample: Sample) -> None:
         """Compute the embedding of the preprocessed sample; `problem` says why it is not usable, if it is not.
 
-        A sane input can still overflow inside a network, and a graph can refuse values that a sensor may send.
+        A sane payload can overflow on its way into the network, or inside it, where casts and pooling may hide that. A
+        graph can refuse values that a sensor may send.
         """
+        if self._tensor.dtype.kind == "f" and not np.isfinite(self._tensor).all():
+            self._encoded, self.problem = sample, "non_finite"
+            return
         try:
             self._session.run()
         except BundleError:
-            self.problem = "graph_failed"
+            self._encoded, self.problem = sample, "graph_failed"
             return
         finite = bool(np.isfinite(self.embedding).all())
         self._encoded, self.problem = sample, None if finite else "non_finite"

@@ -15,17 +15,17 @@ from edgefuse.config import RunConfig, load_config
 from edgefuse.datasheet import read_datasheet
 from edgefuse.errors import BundleError, UsageError
 from edgefuse.executors import executor_of
-from edgefuse.fallback import Substitutes, descend, select
+from edgefuse.fallback import Substitutes, descend_all, select
 from edgefuse.front import Front
 from edgefuse.fuse import fusion_of
 from edgefuse.head import Head
-from edgefuse.health import close_derived, judge_in_hand
 from edgefuse.modes import judged_mode, mode_of
 from edgefuse.plan import Plan, make_plan
 from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
-from edgefuse.streams import copied
+from edgefuse.streams import copied, new_number
 from edgefuse.types import F32, U8, Judged, Reason, Result, Trust
+from edgefuse.verdicts import close_derived, judge_in_hand
 from edgefuse.vigil import Listener, Vigil
 
 
@@ -45,10 +45,10 @@ class Engine:
         self._expected = self.datasheet.expected() if self.datasheet else {}
         self._fusion = fusion_of(bundle, self.plan.config.fusion_weights == "float16", config_place)
         self._substitutes = Substitutes.of(bundle)
-        self._head = Head(bundle, self._fusion.fused)
-        self._listeners: list[Listener] = []
         self._executor = executor_of(bundle, self.plan, self._fusion.embeddings, self._expected)
         self._ended = weakref.finalize(self, self._executor.close)
+        self._head = Head(bundle, self._fusion.fused)
+        self._listeners: list[Listener] = []
         self.reset()
 
     def reset(self) -> None:
@@ -56,10 +56,9 @@ class Engine:
         self._executor.forget()
         self._front = Front(self.plan)
         self._vigil = Vigil(self.plan.config.max_tick_gap_ms)
-        self._in_hand = 0
 
     def close(self) -> None:
-        """End the threads that encode beside the ticks, where there are any; the engine answers no more."""
+        """End the threads that encode beside the ticks, where there are any: no new sample is encoded by them."""
         self._ended()
 
     def __enter__(self) -> Engine:
@@ -104,8 +103,7 @@ class Engine:
         for stream in samples:
             self._expect("answer", stream)
         watch = Stopwatch()
-        self._in_hand -= 1  # numbers that no pushed sample has
-        judged = judge_in_hand(self.plan.streams, samples, t_ns, self._in_hand)
+        judged = judge_in_hand(self.plan.streams, samples, t_ns, new_number())
         watch.lap("health")
         return self._answer(t_ns, judged, watch, in_domain, pushed=False)
 
@@ -162,12 +160,16 @@ class Engine:
         self._executor.begin(verdicts, watch, ahead=self._fusion.wants_all, patient=patient)
         for i in self._fusion.wanted(lambda: self._stand(verdicts)):
             asked.add(i)
-            verdicts[i] = self._executor.embed(i, verdicts[i], t_ns, watch)
+            own = self._executor.embed(i, verdicts[i], t_ns, watch)
+            if own.failed is not None and own.reason is not None and not patient:
+                own = self._front.failed(i, own.failed, own.reason, t_ns)  # the sample before may still be held
+                own = self._executor.embed(i, own, t_ns, watch)
+            verdicts[i] = own
         known = [own if i in asked else own.set_aside() for i, own in enumerate(verdicts)]
         return close_derived(known, self.plan.streams)
 
     def _fall_back(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Trust]:
-        trusts = [descend(verdict, plan) for verdict, plan in zip(judged, self.plan.streams, strict=True)]
+        trusts = descend_all(judged, self.plan.streams)
         select(trusts, self._fusion.select)
         self._substitutes.fill(trusts, self._fusion.stand_ins)
         watch.lap("fallback")

@@ -12,10 +12,10 @@ import numpy as np
 from edgefuse.bundle import Bundle
 from edgefuse.deadline import Times, Worth, fitting
 from edgefuse.encode import Encoder
-from edgefuse.health import rest_on
 from edgefuse.plan import Plan, StreamPlan
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.types import F32, NS_PER_MS, Expected, Judged, Reason, Sample
+from edgefuse.verdicts import rest_on
 from edgefuse.worker import Embedded, Worker
 
 
@@ -64,18 +64,20 @@ class Inline(Executor):
             watch.lap("preprocess")
             encoder.run(sample)
             watch.lap("encode")
-        return verdict if encoder.problem is None else verdict.lost(encoder.problem)
+        return verdict if encoder.problem is None else verdict.lost(encoder.problem, sample.number)
 
 
 class _Threaded(Executor):
     """A worker a stream; a tick copies what they have finished into the fusion's buffers."""
 
     late: Reason | None = None  # what is said of a stream whose newest trusted sample has no embedding yet
+    _patient = False
 
     def __init__(self, bundle: Bundle, plans: Sequence[StreamPlan], views: Sequence[F32]) -> None:
         self._plans, self._views = plans, views
         pairs = zip(plans, views, strict=True)
-        self.workers = [Worker(Encoder(bundle, plan, np.zeros_like(view)), plan) for plan, view in pairs]
+        encoders = [Encoder(bundle, plan, np.zeros_like(view)) for plan, view in pairs]
+        self.workers = [Worker(encoder, plan) for encoder, plan in zip(encoders, plans, strict=True)]
         self._held: list[Embedded | None] = [None] * len(plans)
 
     def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
@@ -87,7 +89,7 @@ class _Threaded(Executor):
         if held is None:
             return rest_on(verdict, None, t_ns, self._plans[i], self.late)
         if held.problem is not None:
-            return verdict.lost(held.problem)
+            return verdict.lost(held.problem, held.sample.number)
         if held.sample.number == verdict.sample.number:
             return verdict
         # The stamp as the health stage knows it: a worker may have seen that of the sensor's own clock.
@@ -121,14 +123,14 @@ class _Threaded(Executor):
         if found is not None and not self._holds(i, found.sample):
             self._views[i][:] = found.values
             self._held[i] = found
+        if found is not None and self._patient:
+            self.workers[i].drop(found.sample.number)  # of a sample in hand, which nobody will ask for again
         held = self._held[i]
         return held if held is not None and held.sample.number in trusted else None
 
 
 class Eager(_Threaded):
     """Encodes on arrival; a tick takes what is finished and waits for nothing."""
-
-    _patient = False
 
     def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
         self._patient = patient
@@ -137,8 +139,10 @@ class Eager(_Threaded):
         self.workers[i].push(sample)
 
     def _await(self, i: int, sample: Sample) -> None:
-        if self._patient:
+        # Mostly its push has brought it to the worker; another one, which was not trusted, may have taken its place.
+        if not self._holds(i, sample):
             self.workers[i].ask(sample)
+        if self._patient:
             self.workers[i].wait(sample.number, None)
 
 
@@ -157,13 +161,13 @@ class Timed(_Threaded):
         self._deadline_ms, self._worth = deadline_ms, worth
         self._rest = Times()  # what an answer takes after its last encoder
         self._rest_since_ns = 0
-        self._ahead = False
         self._until_ns: int | None = None
         self._left_out: dict[int, Sample] = {}
 
     def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
-        self._ahead = ahead
-        left_ms = math.inf if patient else self._deadline_ms - self._rest.p99_ms
+        self._patient = patient
+        # One slow moment after the encoders must not leave nothing for them.
+        left_ms = math.inf if patient else self._deadline_ms - min(self._rest.p99_ms, self._deadline_ms / 2.0)
         self._until_ns = None if patient else watch.start_ns + round(left_ms * NS_PER_MS)
         known = {i: verdict.sample for i, verdict in enumerate(verdicts) if verdict.sample is not None}
         new = {i: sample for i, sample in known.items() if not self._holds(i, sample)}
@@ -187,8 +191,7 @@ class Timed(_Threaded):
     def _await(self, i: int, sample: Sample) -> None:
         if i in self._left_out or self._holds(i, sample):
             return
-        if not self._ahead:
-            self.workers[i].ask(sample)
+        self.workers[i].ask(sample)
         self.workers[i].wait(sample.number, self._until_ns)
 
 

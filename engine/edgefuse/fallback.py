@@ -57,6 +57,19 @@ def descend(judged: Judged, plan: StreamPlan) -> Trust:
     return Trust("absent", judged.health, judged.reason, judged.age_ms)
 
 
+def descend_all(judged: Sequence[Judged], plans: Sequence[StreamPlan]) -> list[Trust]:
+    """Every stream on its rung; one that is derived from another is there only where that one is."""
+    trusts = [descend(verdict, own) for verdict, own in zip(judged, plans, strict=True)]
+    while orphans := [own.index for own in plans if _orphaned(trusts, own)]:
+        for i in orphans:
+            trusts[i] = descend(judged[i].lost("parent_lost"), plans[i])
+    return trusts
+
+
+def _orphaned(trusts: Sequence[Trust], own: StreamPlan) -> bool:
+    return own.parent is not None and trusts[own.index].present and not trusts[own.parent].available
+
+
 def select(trusts: Sequence[Trust], out: U8) -> None:
     """The presence mask as the kernels read it: out uint8 [streams], 0 absent, 1 present, 2 substituted."""
     for i, trust in enumerate(trusts):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgefuse.fallback import descend
-from edgefuse.health import StreamHealth, close_derived
-from edgefuse.modalities.agreement import disagrees
+from edgefuse.fallback import descend_all
+from edgefuse.health import StreamHealth
+from edgefuse.modalities.agreement import relative_error
 from edgefuse.plan import Plan
 from edgefuse.streams import streams_of
-from edgefuse.types import NS_PER_MS, Judged, Sample, Trust
+from edgefuse.types import NS_PER_MS, Judged, Reason, Sample, Trust
+from edgefuse.verdicts import close_derived
 
 
 class Front:
@@ -33,12 +34,17 @@ class Front:
         for health, stream in zip(self._healths, self._streams.values(), strict=True):
             health.watch(stream.due(t_ns))
         for own in range(len(self._healths)):
-            self._compare(own)
+            self._compare(own, t_ns)
         return close_derived([health.judge(t_ns) for health in self._healths], self.plan.streams)
 
     def trusts(self, t_ns: int) -> list[Trust]:
         """What an answer at t_ns would be made from, if every encoder did its work."""
-        return [descend(verdict, own) for verdict, own in zip(self.judge(t_ns), self.plan.streams, strict=True)]
+        return descend_all(self.judge(t_ns), self.plan.streams)
+
+    def failed(self, i: int, number: int, reason: Reason, t_ns: int) -> Judged:
+        """The embedding of a trusted sample is unusable: the verdict on its stream without it."""
+        self._healths[i].failed(number, reason)
+        return self._healths[i].judge(t_ns)
 
     def unwatched(self) -> None:
         """Nobody has looked for too long: every stream must prove itself anew."""
@@ -56,10 +62,11 @@ class Front:
         counted = {}
         for health, stream in zip(self._healths, self._streams.values(), strict=True):
             stream.account.clock_jumps = stream.clock_jumps
-            counted[stream.name] = health.count(stream.waiting()).as_json()
+            received, waiting = stream.counted()
+            counted[stream.name] = {**health.count(waiting).as_json(), "received": received}
         return counted
 
-    def _compare(self, i: int) -> None:
+    def _compare(self, i: int, t_ns: int) -> None:
         """Does stream i contradict the one that it must agree with? Each pair of samples is asked once."""
         plan = self.plan.streams[i]
         if plan.agreement is None or plan.partner is None:
@@ -68,6 +75,7 @@ class Front:
         if own is None or other is None or self._compared.get(i) == (own.number, other.number):
             return
         self._compared[i] = own.number, other.number
-        near = abs(own.stamp_ns - other.stamp_ns) <= plan.agreement.within_ms * NS_PER_MS
-        if near and disagrees(own.payload, other.payload, plan.agreement):
-            self._healths[i].contradicted()
+        if abs(own.stamp_ns - other.stamp_ns) <= plan.agreement.within_ms * NS_PER_MS:
+            error = relative_error(own.payload, other.payload, plan.agreement)
+            if error is not None:
+                self._healths[i].compared(t_ns, agrees=error <= plan.agreement.max_relative_error)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgefuse.gate import Gate
 from edgefuse.pace import Pace
 from edgefuse.plan import StreamPlan
-from edgefuse.types import LEVEL, NS_PER_MS, Account, Array, Arrival, Judged, Reason, Sample
+from edgefuse.types import LEVEL, NS_PER_MS, NS_PER_S, Account, Array, Arrival, Judged, Reason, Sample
 
 _DIGEST_ITEMS = 1 << 14
 _REMEMBERED = 256  # numbers of trusted samples: four times what may wait between two ticks
+_KEPT = 2  # trusted samples not after the tick: the newest, and the one before in case the newest turns out to be bad
+_LATCH_NS = 10 * NS_PER_S  # so long a contradiction counts that nobody could check again
 
 
 class StreamHealth:
@@ -29,12 +30,14 @@ class StreamHealth:
         self._plan = plan
         self._recover_samples = recover_samples
         self._watcher = plan.modality.watcher()
-        self._history: deque[Sample] = deque(maxlen=plan.choice.remembered)
+        self._history: deque[Sample] = deque()
+        self._copied = False  # the newest of them repeats the one before
         self._stamps_ns: dict[int, int] = {}  # of trusted samples by number, the oldest first
         self._trusted = 0  # so many so far
         self._answered: set[int] = set()  # numbers among them that an answer has been made from
         self._digest: int | None = None
         self._same = 0
+        self._contradicted_ns: int | None = None
         self._note: Reason | None = None
 
     @property
@@ -51,7 +54,10 @@ class StreamHealth:
         self._note = None
         for arrival in arrivals:
             reason = arrival.reason or self._content(arrival.sample)
-            self.gate = self.gate.after(reason, self._recover_samples)
+            if reason is not None or self._contradicted_ns is None:
+                self.gate = self.gate.after(reason, self._recover_samples)
+            if reason == "stuck" and self._copied:
+                self._withdraw("stuck")  # what was held would seem younger than it is
             if reason is not None:
                 self.account.drop(reason)
                 self._note = reason
@@ -64,6 +70,10 @@ class StreamHealth:
 
     def judge(self, t_ns: int) -> Judged:
         """The verdict at t_ns, after `watch`."""
+        while len(self._history) > _KEPT and self._history[_KEPT].stamp_ns <= t_ns:
+            self._history.popleft()
+        if self._contradicted_ns is not None and t_ns - self._contradicted_ns > _LATCH_NS:
+            self._contradicted_ns = None
         chosen = self._plan.choice.pick(self._history, t_ns)
         if chosen is None:
             reason: Reason = self.gate.fault or self._note or "no_data"
@@ -83,14 +93,22 @@ class StreamHealth:
             self._answered.add(sample.number)
             self.account.used += 1
 
-    def contradicted(self) -> None:
-        """Another stream speaks against the latest sample: it is not to be believed, nor held."""
-        self.gate = self.gate.after("disagrees", self._recover_samples)
-        if self._history and self._history[-1] is self.latest:
-            withdrawn = self._history.pop()
-            self._stamps_ns.pop(withdrawn.number)
-            self._trusted -= 1
-            self.account.drop("disagrees")
+    def compared(self, t_ns: int, *, agrees: bool) -> None:
+        """Another stream speaks for the latest sample, or against it: then that one is not to be believed, nor held.
+
+        After a contradiction no sample counts as good until one has agreed, or until nobody could compare for long.
+        """
+        self._contradicted_ns = None if agrees else t_ns
+        if not agrees:
+            self.gate = self.gate.after("disagrees", self._recover_samples)
+            if self._history and self._history[-1] is self.latest:
+                self._withdraw("disagrees")
+
+    def failed(self, number: int, reason: Reason) -> None:
+        """The embedding of a trusted sample turned out to be unusable."""
+        self.gate = self.gate.after(reason, self._recover_samples)
+        if self._history and self._history[-1].number == number:
+            self._withdraw(reason)
 
     def count(self, waiting: int) -> Account:
         """The account as it stands, with so many samples that no tick has judged yet.
@@ -99,8 +117,7 @@ class StreamHealth:
         """
         pending = sum(sample.number not in self._answered for sample in self._history)
         self.account.waiting = waiting + pending
-        if superseded := self._trusted - self.account.used - pending:
-            self.account.dropped["superseded"] = superseded
+        self.account.dropped["superseded"] = self._trusted - self.account.used - pending
         return self.account
 
     def _content(self, sample: Sample) -> Reason | None:
@@ -122,13 +139,26 @@ class StreamHealth:
 
     def _trust(self, sample: Sample) -> None:
         self._trusted += 1
+        copy = self._same > 1
+        if copy and self._copied and self._history:
+            self._history.pop()  # of a run of copies the first and the last are kept
         self._history.append(sample)
+        self._copied = copy
         self._stamps_ns[sample.number] = sample.stamp_ns
         if len(self._stamps_ns) > _REMEMBERED:
             oldest = next(iter(self._stamps_ns))
             self._stamps_ns.pop(oldest)
             self._answered.discard(oldest)
         self._watcher.trust(sample.payload, sample.stamp_ns)
+
+    def _withdraw(self, reason: Reason) -> None:
+        """Trust the newest trusted sample no longer; an answer that was made from it remains."""
+        number = self._history.pop().number
+        self._stamps_ns.pop(number, None)
+        self._copied = False
+        if number not in self._answered:
+            self._trusted -= 1
+            self.account.drop(reason)
 
     def _stuck(self, sample: Sample) -> Reason | None:
         limit = self._plan.checks.stuck_samples
@@ -143,40 +173,6 @@ class StreamHealth:
 def inspect(plan: StreamPlan, payload: Array) -> Reason | None:
     """What is wrong with one payload by itself: its contract first, then its content."""
     return plan.modality.refusal(payload, plan.tensor_shape, plan.checks)
-
-
-def rest_on(verdict: Judged, sample: Sample | None, t_ns: int, plan: StreamPlan, reason: Reason | None) -> Judged:
-    """The verdict as it is if the answer must be made from an older trusted sample, and why it must."""
-    if sample is None or t_ns - sample.stamp_ns > plan.max_age_ns:
-        told = verdict.reason or reason or "late"
-        return Judged(LEVEL[told], told, verdict.age_ms, None, False)
-    age_ns = max(0, t_ns - sample.stamp_ns)
-    fresh = verdict.fresh and age_ns <= plan.fresh_ns
-    told_now = verdict.reason or reason or (None if fresh or not verdict.fresh else "late")
-    health = LEVEL[told_now] if told_now else verdict.health
-    return Judged(health, told_now, age_ns / NS_PER_MS, sample, fresh, verdict.trusted)
-
-
-def judge_in_hand(plans: Sequence[StreamPlan], samples: Mapping[str, Any], t_ns: int, number: int) -> list[Judged]:
-    """The verdicts on payloads in hand, stream name -> payload, each by itself; all get the same number."""
-    return close_derived([_judge_now(plan, samples, t_ns, number) for plan in plans], plans)
-
-
-def _judge_now(plan: StreamPlan, samples: Mapping[str, Any], t_ns: int, number: int) -> Judged:
-    if plan.name not in samples:
-        return Judged("stale", "no_data", None, None, False)
-    sample = Sample(plan.name, t_ns, samples[plan.name], number=number)
-    whole = Judged("ok", None, 0.0, sample, True, {number: t_ns})
-    reason = inspect(plan, sample.payload)
-    return whole.lost(reason) if reason else whole
-
-
-def close_derived(judged: list[Judged], plans: Sequence[StreamPlan]) -> list[Judged]:
-    """Take away every derived stream whose parent is not sound: what was computed from it is not sound either."""
-    return [
-        own.lost("parent_lost") if plan.parent is not None and judged[plan.parent].health in ("error", "stale") else own
-        for own, plan in zip(judged, plans, strict=True)
-    ]
 
 
 def _digest(payload: Array) -> int:

@@ -15,7 +15,6 @@ _WIDTHS = (19, 14, 8, 16, 26, 16, 16, 6, 9)
 def describe(outcome: Outcome, checks: Sequence[Check]) -> str:
     """The whole of it as lines: words, table, retention, limits; each broken limit on a line of its own."""
     table = [COLUMNS, *(cells(row) for row in outcome.rows)]
-    left = ", ".join(f"{stream} {share(kept)}" for stream, kept in outcome.retention.items())
     broken = [f"BROKEN  {check.line()}" for check in checks if not check.kept]
     return "\n".join(
         [
@@ -23,7 +22,7 @@ def describe(outcome: Outcome, checks: Sequence[Check]) -> str:
             "",
             *(_line(row) for row in table),
             "",
-            f"Left of the clean accuracy without a stream: {left}.",
+            *_retention(outcome),
             *_limit_lines(checks),
             *broken,
         ]
@@ -61,6 +60,11 @@ def cells(row: Row) -> tuple[str, ...]:
 def share(value: float | None, unknown: str = "-") -> str:
     """A share as a percentage."""
     return unknown if value is None else f"{value:.1%}"
+
+
+def _retention(outcome: Outcome) -> list[str]:
+    left = [f"{stream} {share(kept)}" for stream, kept in outcome.retention.items() if kept is not None]
+    return [f"Left of the clean accuracy without a stream: {', '.join(left)}."] if left else []
 
 
 def _line(row: Sequence[str]) -> str:
@@ -128,11 +132,12 @@ def _slowest(rows: Sequence[Row], figure: str, told: str) -> str:
 
 
 def _alarmed(outcome: Outcome) -> str:
-    alarms = outcome.false_alarms
+    clean, alarms = outcome.clean.false_alarms, outcome.false_alarms
     if not alarms:
         return "No sound stream was taken out."
     (stream, reason), ticks = alarms.most_common(1)[0]
-    return f"Sound streams were taken out for {alarms.total()} ticks, most of them {stream} as {reason} ({ticks})."
+    told = f"Streams without a fault were taken out for {alarms.total()} ticks, {clean.total()} of them"
+    return f"{told} in the replay without any; most often {stream} as {reason} ({ticks})."
 
 
 def _right(outcome: Outcome) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 
@@ -15,8 +16,13 @@ _RESET, _CLEAR_LINE, _UP = "\033[0m", "\033[K", "\033[{}A"
 class LiveTable:
     """Draws the newest result through `write`, which takes text for a terminal; no faster than one can read."""
 
-    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._write, self._clock = write, clock
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        size: Callable[[], tuple[int, int]] = shutil.get_terminal_size,
+    ) -> None:
+        self._write, self._clock, self._size = write, clock, size
         self._drawn_s = -1.0
         self._first_ns: int | None = None
         self._height = 0
@@ -43,7 +49,8 @@ class LiveTable:
     def _draw(self) -> None:
         if self._pending is None or self._first_ns is None:
             return
-        lines = table(self._pending, (self._pending.t_ns - self._first_ns) / NS_PER_S)
+        columns, rows = self._size()
+        lines = table(self._pending, (self._pending.t_ns - self._first_ns) / NS_PER_S, columns)[: max(1, rows - 1)]
         self._erase()
         self._write("".join(f"{line}{_CLEAR_LINE}\n" for line in lines))
         self._height, self._drawn_s = len(lines), self._clock()
@@ -54,17 +61,18 @@ class LiveTable:
         self._height = 0
 
 
-def table(result: Result, at_s: float) -> list[str]:
-    """The result as lines: what it is and why, then a row a stream."""
+def table(result: Result, at_s: float, columns: int = 80) -> list[str]:
+    """The result as lines of so many columns at most: what it is and why, then a row a stream."""
     expected = f", expected {result.expected.metric} {result.expected.value:.1%}" if result.expected else ""
     answer = ", ".join(f"{name} {label}" for name, label in result.labels.items())
     why = f" ({result.why})" if result.why else ""
     head = f"{at_s:8.2f} s  {result.mode}{why}  {answer}{expected}"
     names = f"  {'stream':<16}{'state':<9}{'age ms':>9}  {'rung':<6}{'health':<8}reason"
-    return [head, names, *(_row(name, trust) for name, trust in result.streams.items())]
+    rows = (_row(name, trust, columns) for name, trust in result.streams.items())
+    return [head[:columns], names[:columns], *rows]
 
 
-def _row(name: str, trust: Trust) -> str:
+def _row(name: str, trust: Trust, columns: int) -> str:
     age = "-" if trust.age_ms is None else f"{trust.age_ms:.0f}"
-    state = f"{_COLOUR[trust.state]}{trust.state:<9}{_RESET}"
-    return f"  {name:<16}{state}{age:>9}  {trust.rung or '-':<6}{trust.health:<8}{trust.reason or ''}"
+    row = f"  {name:<16}{trust.state:<9}{age:>9}  {trust.rung or '-':<6}{trust.health:<8}{trust.reason or ''}"
+    return row[:columns].replace(f" {trust.state} ", f" {_COLOUR[trust.state]}{trust.state}{_RESET} ", 1)

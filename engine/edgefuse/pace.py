@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from statistics import median
 
-LOOK = 16  # intervals that a rate is told from
+LOOK = 16  # intervals that a low rate is told from
+BACK = 5  # intervals that its end is told from
 LEARN = 64  # intervals that a shorter period is believed from
 FASTER = 0.8  # of the known period; less of a change is chance
 CAP = 4  # periods that one interval counts for at most: a silence is told as silence, not as a low rate after it
@@ -22,6 +23,7 @@ class Pace:
         self.period_ns = period_ns
         self._fixed = period_ns is not None
         self._intervals: deque[int] = deque(maxlen=LEARN)
+        self._recent: deque[int] = deque(maxlen=LOOK)
         self._since = 0
         self._slow = False
         self.last_ns: int | None = None
@@ -30,6 +32,7 @@ class Pace:
         """Take in the next stamp; stamps ascend."""
         if self.last_ns is not None:
             self._intervals.append(stamp_ns - self.last_ns)
+            self._recent.append(stamp_ns - self.last_ns)
             self._since += 1
             self._learn()
         self.last_ns = stamp_ns
@@ -42,12 +45,15 @@ class Pace:
 
     def slow(self, share: float) -> bool:
         """Has the rate of late fallen below this share of what it should be, and not come back halfway since?"""
-        if self.period_ns is None or len(self._intervals) < LOOK:
-            return False
+        look = BACK if self._slow else LOOK
+        if self.period_ns is None or len(self._recent) < look:
+            return self._slow
         most = CAP * self.period_ns
-        mean = sum(min(self._intervals[-1 - i], most) for i in range(LOOK)) / LOOK
+        mean = sum(min(self._recent[-1 - i], most) for i in range(look)) / look
         limit = (1.0 + share) / 2.0 if self._slow else share
-        self._slow = share > 0.0 and limit * mean > self.period_ns
+        before, self._slow = self._slow, share > 0.0 and limit * mean > self.period_ns
+        if before and not self._slow:
+            self._recent.clear()  # what made it slow is over
         return self._slow
 
     def _learn(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,10 +91,20 @@ def make_plan(bundle: Bundle, config: RunConfig, config_place: str = "configurat
             raise ConfigError(f"no such stream in the bundle; it has {known}", place=f"{config_place}: streams.{name}")
     specs = enumerate(bundle.manifest.streams)
     streams = tuple(_plan_stream(bundle, i, spec, config, config_place) for i, spec in specs)
+    _refuse_cycles(streams, config_place)
+    if config.max_tick_gap_ms is not None:
+        refuse_gap(config.max_tick_gap_ms, config.tick_hz, config_place)
     if config.executor == "workers" and config.deadline_ms is not None:
         what = "with executor workers a tick waits for no encoder: there is nothing to leave out"
         raise ConfigError(what, place=f"{config_place}: deadline_ms")
     return Plan(streams, config, _demands(bundle, config, config_place))
+
+
+def refuse_gap(max_tick_gap_ms: float, tick_hz: float, config_place: str) -> None:
+    """Refuse ticks that are further apart than the longest gap allowed; ConfigError."""
+    if max_tick_gap_ms * tick_hz <= 1e3:
+        what = f"{max_tick_gap_ms:g} ms is no longer than the period of {tick_hz:g} ticks per second"
+        raise ConfigError(what, place=f"{config_place}: max_tick_gap_ms")
 
 
 def _demands(bundle: Bundle, config: RunConfig, config_place: str) -> Demands:
@@ -152,7 +162,7 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
         period_ns=None if change.period_ms is None else round(change.period_ms * NS_PER_MS),
         silent_periods=change.silent_periods,
         min_rate=change.min_rate,
-        choice=_choice(modality, change, config, theirs),
+        choice=_choice(modality, change, config, round(max_age_ms * NS_PER_MS), theirs),
         clock=change.clock,
         latency_ms=change.latency_ms,
         ladder=_ladder(bundle, change, config, theirs),
@@ -165,13 +175,15 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
 def _ages(spec: StreamSpec, change: StreamConfig, place: str) -> tuple[float, float]:
     fresh_ms = change.fresh_ms if change.fresh_ms is not None else spec.fresh_ms
     max_age_ms = change.max_age_ms if change.max_age_ms is not None else spec.max_age_ms
+    if change.latency_ms and change.clock is None:
+        raise ConfigError("is of a sensor with a `clock` of its own", place=f"{place}.latency_ms")
     if max_age_ms < fresh_ms:
         raise ConfigError(f"max_age_ms {max_age_ms} is below fresh_ms {fresh_ms}", place=place)
     return fresh_ms, max_age_ms
 
 
-def _choice(modality: Modality, change: StreamConfig, config: RunConfig, place: str) -> Choice:
-    choice = choice_of(change.choose, modality.between)
+def _choice(modality: Modality, change: StreamConfig, config: RunConfig, max_gap_ns: int, place: str) -> Choice:
+    choice = choice_of(change.choose, modality.between, max_gap_ns)
     if choice is None:
         raise ConfigError(f"nothing lies between two samples of kind {modality.kind}", place=f"{place}.choose")
     if choice.looks_ahead and (config.executor == "workers" or config.deadline_ms is not None):
@@ -203,6 +215,16 @@ def _parent(bundle: Bundle, spec: StreamSpec, change: StreamConfig, place: str) 
     if parent not in names or parent == spec.name:
         raise ConfigError(f"no other stream {parent!r} in the bundle", place=f"{place}.derived_from")
     return names.index(parent)
+
+
+def _refuse_cycles(streams: Sequence[StreamPlan], config_place: str) -> None:
+    for own in streams:
+        above, generations = own.parent, 0
+        while above is not None and generations < len(streams):
+            above, generations = streams[above].parent, generations + 1
+        if above is not None:
+            what = "is derived from itself, by way of others"
+            raise ConfigError(what, place=f"{config_place}: streams.{own.name}.derived_from")
 
 
 def _agreement(

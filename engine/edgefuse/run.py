@@ -10,6 +10,7 @@ from typing import Any
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.live import LiveTable
+from edgefuse.plan import refuse_gap
 from edgefuse.replay import Tick, injected, replay, same_world
 from edgefuse.sinks.jsonl import JsonlSink
 from edgefuse.sources import Source, open_source
@@ -42,6 +43,8 @@ def run(
         ours, theirs = engine.bundle.manifest.domain, source.domain
         tell(f"note: the model was trained on {ours!r}, this is {theirs!r}: its outputs mean nothing here")
     rate_hz = rate_hz or engine.plan.config.tick_hz
+    if engine.plan.config.max_tick_gap_ms is not None:
+        refuse_gap(engine.plan.config.max_tick_gap_ms, rate_hz, config_place)
     summary = drive(engine, source, out, rate_hz, realtime, _watcher(tell, live))
     if live is not None:
         live.close()

@@ -26,6 +26,10 @@ def _finite(value: float) -> float:
 Finite = Annotated[float, AfterValidator(_finite)]
 Positive = Annotated[float, Field(gt=0.0), AfterValidator(_finite)]
 NotNegative = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
+# Durations that a program can count in nanoseconds: from a microsecond up to some eleven days.
+Milliseconds = Annotated[float, Field(ge=1e-3, le=1e9)]
+WaitMs = Annotated[float, Field(ge=0.0, le=1e9)]
+Bounded = Annotated[float, Field(gt=0.0, le=1e6)]  # metres, seconds, metres per second of anything on this planet
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import threading
 import time
@@ -17,6 +18,9 @@ from edgefuse.types import NS_PER_MS, Account, Arrival, Reason, Sample
 
 CAPACITY = 64  # samples that may wait between two ticks: two seconds of a 30 Hz camera
 LATEST_STAMP_NS = (1 << 63) - 1
+NO_STAMP = -1
+
+_numbers = itertools.count(1)
 
 
 class Stream:
@@ -26,14 +30,23 @@ class Stream:
     reach_ns      how far past its own time a tick may look, where a stream is chosen by nearness or interpolated
     sort          samples that one tick takes out are looked at by stamp, not as they came
     clock         maps the sensor's own stamps to the engine clock; None where they are on it already
+    latency_ns    least time from capture to arrival, of a sensor with a clock of its own
     """
 
     def __init__(
-        self, name: str, tolerance_ns: int, *, reach_ns: int = 0, sort: bool = False, clock: ClockMap | None = None
+        self,
+        name: str,
+        tolerance_ns: int,
+        *,
+        reach_ns: int = 0,
+        sort: bool = False,
+        clock: ClockMap | None = None,
+        latency_ns: int = 0,
     ) -> None:
         self.name = name
         self.account = Account()
-        self._tolerance_ns, self._reach_ns, self._sort, self._clock = tolerance_ns, reach_ns, sort, clock
+        self._tolerance_ns, self._reach_ns, self._sort = tolerance_ns, reach_ns, sort
+        self._clock, self._latency_ns = clock, latency_ns
         self._lock = threading.Lock()  # held for an append or a swap, never for work
         self._inbox: deque[Sample] = deque()
         self._overflow = 0
@@ -48,9 +61,10 @@ class Stream:
         """
         if self._clock is not None and arrival_ns is None:
             arrival_ns = time.monotonic_ns()
+        stamp, arrival = whole(stamp_ns), whole(arrival_ns)
         with self._lock:
             self.account.received += 1
-            sample = Sample(self.name, stamp_ns, payload, arrival_ns, self.account.received)
+            sample = Sample(self.name, NO_STAMP if stamp is None else stamp, payload, arrival, new_number())
             if len(self._inbox) == CAPACITY:
                 self._inbox.popleft()
                 self._overflow += 1
@@ -66,12 +80,17 @@ class Stream:
             self.account.drop("overflow")
         candidates, self._ahead = self._ahead + [self._mapped(sample) for sample in taken], []
         if self._sort:
-            candidates.sort(key=lambda sample: _whole(sample.stamp_ns) or 0)
-        return [arrival for sample in candidates if (arrival := self._judge(sample, t_ns)) is not None]
+            candidates.sort(key=lambda sample: sample.stamp_ns)
+        due = [arrival for sample in candidates if (arrival := self._judge(sample, t_ns)) is not None]
+        while len(self._ahead) > CAPACITY:
+            self._ahead.pop(0)
+            self.account.drop("overflow")
+        return due
 
-    def waiting(self) -> int:
-        """How many samples no tick has judged yet."""
-        return len(self._inbox) + len(self._ahead) + self._overflow
+    def counted(self) -> tuple[int, int]:
+        """How many samples have been received, and how many of them no tick has judged yet."""
+        with self._lock:
+            return self.account.received, len(self._inbox) + len(self._ahead) + self._overflow
 
     @property
     def clock_jumps(self) -> int:
@@ -79,11 +98,10 @@ class Stream:
         return self._clock.jumps if self._clock is not None else 0
 
     def _mapped(self, sample: Sample) -> Sample:
-        if self._clock is None:
+        if self._clock is None or sample.stamp_ns == NO_STAMP:
             return sample
-        stamp, arrival = _whole(sample.stamp_ns), _whole(sample.arrived_ns)
-        known = stamp is not None and arrival is not None
-        return replace(sample, stamp_ns=self._clock.map(stamp, arrival) if known else -1)
+        stamp_ns = self._clock.map(sample.stamp_ns, sample.arrived_ns - self._latency_ns, self.name)
+        return replace(sample, stamp_ns=stamp_ns)
 
     def _judge(self, sample: Sample, t_ns: int) -> Arrival | None:
         reason = self._stamp_reason(sample.stamp_ns, t_ns)
@@ -94,30 +112,40 @@ class Stream:
             self._last_ns = sample.stamp_ns
         return Arrival(sample, reason)
 
-    def _stamp_reason(self, stamp_ns: object, t_ns: int) -> Reason | None:
+    def _stamp_reason(self, stamp_ns: int, t_ns: int) -> Reason | None:
         # The future comes first: a wild stamp must never become the one that later stamps are compared with.
-        stamp = _whole(stamp_ns)
-        if stamp is None:
+        if stamp_ns == NO_STAMP:
             return "bad_stamp"
-        if stamp > t_ns + self._tolerance_ns:
+        if stamp_ns > t_ns + self._tolerance_ns:
             return "future_stamp"
-        if self._last_ns is None or stamp > self._last_ns:
+        if self._last_ns is None or stamp_ns > self._last_ns:
             return None
-        return "duplicate" if stamp == self._last_ns else "out_of_order"
+        return "duplicate" if stamp_ns == self._last_ns else "out_of_order"
 
 
-def _whole(stamp_ns: object) -> int | None:
-    """A stamp as Python's whole number, None for what is none."""
+def new_number() -> int:
+    """A number that no other sample of this process has, larger than all before."""
+    return next(_numbers)
+
+
+def whole(stamp_ns: object) -> int | None:
+    """A stamp as Python's whole number, None for what is none; a driver may hand over anything."""
     try:
-        stamp = operator.index(stamp_ns)  # type: ignore[arg-type]
-    except TypeError:
+        stamp = int(operator.index(stamp_ns))  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 (an object may raise whatever it likes)
         return None
     return stamp if 0 <= stamp <= LATEST_STAMP_NS else None
 
 
 def copied(payload: Any) -> Any:
-    """The engine's own copy of a payload, so that a driver may reuse its buffer; what is no array stays as it is."""
-    return np.array(payload, order="C") if isinstance(payload, np.ndarray) else payload
+    """The engine's own copy of a payload, so that a driver may reuse its buffer; what is no array stays as it is.
+
+    What cannot be copied, for it is larger than all memory, becomes None, and is refused at the tick.
+    """
+    try:
+        return np.array(payload, order="C") if isinstance(payload, np.ndarray) else payload
+    except Exception:  # noqa: BLE001 (no payload may raise out of `push`)
+        return None
 
 
 def streams_of(plan: Plan) -> dict[str, Stream]:
@@ -131,7 +159,8 @@ def streams_of(plan: Plan) -> dict[str, Stream]:
             tolerance_ns,
             reach_ns=reach_ns if own.choice.looks_ahead else 0,
             sort=config.wait_ms > 0.0,
-            clock=clocks.setdefault(own.clock, ClockMap(own.latency_ms)) if own.clock is not None else None,
+            clock=clocks.setdefault(own.clock, ClockMap()) if own.clock is not None else None,
+            latency_ns=round(own.latency_ms * NS_PER_MS),
         )
         for own in plan.streams
     }

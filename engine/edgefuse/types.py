@@ -62,6 +62,7 @@ class Judged:
     """The verdict on a stream at a tick: the sample that may still be used, if any, and whether it is fresh.
 
     trusted   number -> stamp_ns of this and earlier trusted samples, for whoever has no embedding of the newest yet
+    failed    number of the sample whose embedding turned out to be unusable
     """
 
     health: Health
@@ -70,10 +71,11 @@ class Judged:
     sample: Sample | None
     fresh: bool
     trusted: Mapping[int, int] = field(default_factory=dict, compare=False)
+    failed: int | None = field(default=None, compare=False)
 
-    def lost(self, reason: Reason) -> Judged:
+    def lost(self, reason: Reason, failed: int | None = None) -> Judged:
         """The same stream, with its sample taken away for a reason found later."""
-        return Judged(LEVEL[reason], reason, self.age_ms, None, False)
+        return Judged(LEVEL[reason], reason, self.age_ms, None, False, failed=failed)
 
     def set_aside(self) -> Judged:
         """The same stream, not asked for by the model; what is wrong with it stays said."""

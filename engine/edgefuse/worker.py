@@ -18,7 +18,10 @@ SHELF_BYTES = 8 << 20  # of finished embeddings that no tick has looked at yet
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """A finished embedding, float32 [size], and why it is not usable, if it is not."""
+    """A finished embedding, float32 [size], and why it is not usable, if it is not.
+
+    It is not, too, where the payload is refused for its content; mostly the health stage has found that itself.
+    """
 
     sample: Sample
     problem: Reason | None
@@ -36,6 +39,7 @@ class Worker:
         self._pushed: Sample | None = None
         self._asked: Sample | None = None  # by a tick, which may be waiting for it: a push never replaces it
         self._since_ns: int | None = None
+        self._at_work: int | None = None
         self._shelf: dict[int, Embedded] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=f"edgefuse {plan.name}", daemon=True)
@@ -44,13 +48,15 @@ class Worker:
     def push(self, sample: Sample) -> None:
         """Encode this when there is time, unless a newer one comes first."""
         with self._changed:
-            self._pushed = sample
+            if self._pushed is None or self._pushed.number < sample.number:
+                self._pushed = sample
             self._changed.notify_all()
 
     def ask(self, sample: Sample) -> None:
-        """Encode this next."""
+        """Encode this next, unless it is done or being done."""
         with self._changed:
-            self._asked = sample
+            if sample.number != self._at_work and sample.number not in self._shelf:
+                self._asked = sample
             self._changed.notify_all()
 
     def wait(self, number: int, until_ns: int | None) -> bool:
@@ -66,14 +72,15 @@ class Worker:
             self._changed.wait_for(lambda: self._closed or not (self._pushed or self._asked or self._since_ns))
 
     def take(self, trusted: Mapping[int, int], newest: int) -> Embedded | None:
-        """The embedding of the newest trusted sample up to number `newest`; older ones are forgotten."""
+        """The embedding of the newest trusted sample up to number `newest`.
+
+        The one before is kept too, in case this one is found to be bad; older ones are forgotten.
+        """
         with self._changed:
-            fitting = [number for number in self._shelf if number in trusted and number <= newest]
-            if not fitting:
-                return None
-            best = max(fitting)
-            self._shelf = {number: e for number, e in self._shelf.items() if number >= best}
-            return self._shelf[best]
+            fitting = sorted(number for number in self._shelf if number in trusted and number <= newest)
+            for number in fitting[:-2]:
+                del self._shelf[number]
+            return self._shelf[fitting[-1]] if fitting else None
 
     def cost_ms(self) -> float:
         """What encoding a sample takes, to be on the safe side; a sample that is still at work counts too."""
@@ -86,11 +93,15 @@ class Worker:
         return self._since_ns is None
 
     def forget(self) -> None:
-        """Drop what waits and what is finished."""
+        """Drop what waits and what is finished. What is at work is nobody's: its number will not be trusted again."""
         with self._changed:
             self._pushed = self._asked = None
-        self.settle()
-        self._shelf.clear()
+            self._shelf.clear()
+
+    def drop(self, number: int) -> None:
+        """Forget one embedding."""
+        with self._changed:
+            self._shelf.pop(number, None)
 
     def close(self) -> None:
         """End the thread after the sample at hand."""
@@ -102,9 +113,8 @@ class Worker:
         while (sample := self._next()) is not None:
             done = self._encoded(sample)
             with self._changed:
-                self._since_ns = None
-                if done is not None:
-                    self._shelf[sample.number] = done
+                self._since_ns = self._at_work = None
+                self._shelf[sample.number] = done
                 while len(self._shelf) > self._most:
                     self._shelf.pop(next(iter(self._shelf)))
                 self._changed.notify_all()
@@ -115,22 +125,22 @@ class Worker:
             if self._closed:
                 return None
             sample = self._asked or self._pushed
+            assert sample is not None
+            if sample is self._pushed or (self._pushed is not None and self._pushed.number == sample.number):
+                self._pushed = None
             if sample is self._asked:
                 self._asked = None
-            else:
-                self._pushed = None
-            self._since_ns = time.perf_counter_ns()
+            self._since_ns, self._at_work = time.perf_counter_ns(), sample.number
             return sample
 
-    def _encoded(self, sample: Sample) -> Embedded | None:
-        """The embedding; None of a payload that the health stage will refuse for its content."""
+    def _encoded(self, sample: Sample) -> Embedded:
         start_ns = time.perf_counter_ns()
         try:
-            if self._plan.modality.refusal(sample.payload, self._plan.tensor_shape, self._plan.checks):
-                return None
-            self._encoder.preprocess(sample)
-            self._encoder.run(sample)
-            problem = self._encoder.problem
+            problem = self._plan.modality.refusal(sample.payload, self._plan.tensor_shape, self._plan.checks)
+            if problem is None:
+                self._encoder.preprocess(sample)
+                self._encoder.run(sample)
+                problem = self._encoder.problem
         except Exception:
             # Nobody would learn of it otherwise: a thread that has died leaves its stream silent for ever.
             logging.getLogger("edgefuse").exception("stream %r: the encoder failed", self._plan.name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from edgefuse.schema import Strict
 from edgefuse.types import Array, Reason
@@ -20,10 +21,16 @@ _VALUES = 16381  # looked at for denormals, at most
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
+def _not_one(samples: int) -> int:
+    if samples == 1:
+        raise ValueError("must be 0 or at least 2: one sample repeats nothing")
+    return samples
+
+
 class CommonChecks(Strict):
     """Thresholds of every kind: `stuck_samples` equal payloads in a row mean a frozen sensor; 0 switches it off."""
 
-    stuck_samples: int = 3
+    stuck_samples: Annotated[int, Field(ge=0, le=10_000), AfterValidator(_not_one)] = 3
 
 
 class Watcher(Protocol):

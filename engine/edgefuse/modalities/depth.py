@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgefuse.modalities.base import CommonChecks, Modality
-from edgefuse.modalities.camera import MAX_SIDE, ImageParams, resize_into
+from edgefuse.modalities.camera import MAX_SIDE, ROWS_LOOKED_AT, ImageParams, resize_into
 from edgefuse.schema import Fraction
 from edgefuse.types import Reason
 
 U16 = NDArray[np.uint16]
+
+FEWEST_PAIRS = 20
 
 
 class DepthChecks(CommonChecks):
@@ -23,11 +25,14 @@ class DepthChecks(CommonChecks):
     saturated_share  share of the measured pixels that may not lie at one largest value, nor from `max_range_mm` on;
                      above 1 is off
     max_range_mm     what the sensor says for as far as it can; None where it says 0, as it should
+    noisy_share      share of neighbouring pixels that may differ by more than half: surfaces hang together, noise does
+                     not; 1 is off
     """
 
     min_measured: Fraction = 0.02
     saturated_share: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
     max_range_mm: Annotated[int, Field(ge=1, le=65535)] | None = None
+    noisy_share: Fraction = 0.3
 
 
 def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:
@@ -47,7 +52,18 @@ def _content(payload: U16, checks: DepthChecks) -> Reason | None:
         return "too_few_pixels"
     # Two pixels of a wall are never exactly as far: noise alone spreads them.
     far_mm = min(int(payload.max()), checks.max_range_mm or 65535)
-    return "saturated" if np.count_nonzero(payload >= far_mm) >= checks.saturated_share * measured > 0 else None
+    if np.count_nonzero(payload >= far_mm) >= checks.saturated_share * measured > 0:
+        return "saturated"
+    return "noisy" if torn_share(payload) > checks.noisy_share else None
+
+
+def torn_share(depth_mm: U16) -> float:
+    """Of the measured pixels next to each other in a row, the share that differ by more than half of the nearer one."""
+    rows = depth_mm[:: max(1, depth_mm.shape[0] // ROWS_LOOKED_AT)]
+    near, far = np.minimum(rows[:, :-1], rows[:, 1:]), np.maximum(rows[:, :-1], rows[:, 1:])
+    measured = np.count_nonzero(near)
+    torn = np.count_nonzero((far - near > near // 2) & (near > 0))
+    return torn / measured if measured >= FEWEST_PAIRS else 0.0
 
 
 DEPTH = Modality(

@@ -10,11 +10,13 @@ from pydantic import Field
 
 from edgefuse.geodesy import Origin, enu_from_geodetic
 from edgefuse.modalities.base import CommonChecks, Modality, flush_denormals
-from edgefuse.schema import NotNegative, Positive, Strict
+from edgefuse.schema import Bounded, NotNegative, Strict
 from edgefuse.types import F32, F64, NS_PER_S, Reason
 
 FIELDS = ("latitude_deg", "longitude_deg", "altitude_m", "var_east_m2", "var_north_m2", "var_up_m2", "status")
-NO_FIX = -1.0
+NO_FIX = -1.0  # and below: NavSatStatus calls -2 unknown
+LOWEST_M, HIGHEST_M = -1e4, 1e5
+MOST_M2 = 1e10  # a variance beyond that of a receiver that knows only on which planet it is
 
 
 class GpsParams(Strict):
@@ -35,11 +37,11 @@ class GpsChecks(CommonChecks):
     """
 
     stuck_samples: int = 5
-    max_sd_m: Positive = 25.0
-    max_speed_mps: Positive = 70.0
+    max_sd_m: Bounded = 25.0
+    max_speed_mps: Bounded = 70.0
     jump_slack_m: NotNegative = 10.0
     jump_sigmas: NotNegative = 3.0
-    forget_s: Positive = 10.0
+    forget_s: Bounded = 10.0
 
 
 def _tensor(params: GpsParams) -> tuple[str, tuple[int, ...]]:
@@ -54,12 +56,14 @@ def _preprocess(payload: F64, params: GpsParams, out: F32) -> None:
 
 
 def _content(payload: F64, checks: GpsChecks) -> Reason | None:
-    if payload[6] == NO_FIX:  # a receiver without a fix may send NaN for the place: that is no fix, not a fault
+    if payload[6] <= NO_FIX:  # a receiver without a fix may send NaN for the place: that is no fix, not a fault
         return "no_fix"
     if not np.isfinite(payload).all():
         return "non_finite"
     latitude, longitude = payload[:2]
-    if abs(latitude) > 90.0 or abs(longitude) > 180.0 or (payload[3:6] < 0.0).any():
+    if abs(latitude) > 90.0 or abs(longitude) > 180.0 or not LOWEST_M <= payload[2] <= HIGHEST_M:
+        return "out_of_range"
+    if (payload[3:6] < 0.0).any() or (payload[3:6] > MOST_M2).any():
         return "out_of_range"
     return "poor_fix" if max(payload[3], payload[4]) > checks.max_sd_m**2 else None
 

@@ -8,11 +8,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgefuse import kernels
-from edgefuse.modalities.base import Modality, Watcher, denormal_share
+from edgefuse.modalities.base import Modality, Watcher, denormal_share, spread
 from edgefuse.modalities.memory import MemoryChecks, Remembering
 from edgefuse.modalities.sweep import SECTOR_DEG, points_left, rows_lost, sector_lost_deg, shape_of
-from edgefuse.schema import Finite, Fraction, Positive, Strict
+from edgefuse.schema import Bounded, Finite, Fraction, Positive, Strict
 from edgefuse.types import F32, F64, Reason
+
+POINTS_LOOKED_AT = 1021  # for their range; a prime, see `spread`
+MAX_POINTS = 1 << 23  # of a cloud; no scanner turns once for more
 
 Cells = Annotated[int, Field(ge=1, le=2048)]
 
@@ -26,7 +29,7 @@ class GridParams(Strict):
     rows: Cells
     cols: Cells
     z_edges_m: Annotated[tuple[Finite, ...], Field(min_length=2, max_length=33)]
-    count_cap: Annotated[int, Field(ge=1)] = 8
+    count_cap: Annotated[int, Field(ge=1, le=1 << 24)] = 8
 
     @model_validator(mode="after")
     def _ascending(self) -> GridParams:
@@ -43,6 +46,7 @@ class LidarChecks(MemoryChecks):
     sector_deg        width of a sector that usually holds points and may not be empty; above 360 switches it off
     beams_lost_share  part of the elevation rows that usually hold points and may not be empty; above 1 switches it off
     points_share      least part of the usual number of points; 0 switches it off
+    min_range_m, max_range_m, outside_share  no more than this share of the points may lie nearer or farther than that
     """
 
     min_points: Annotated[int, Field(ge=0)] = 50
@@ -50,6 +54,9 @@ class LidarChecks(MemoryChecks):
     sector_deg: Annotated[float, Field(gt=0.0, le=720.0)] = 60.0
     beams_lost_share: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
     points_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
+    min_range_m: Annotated[float, Field(ge=0.0, le=1e3)] = 0.05
+    max_range_m: Bounded = 500.0
+    outside_share: Fraction = 0.2
 
 
 def _tensor(params: GridParams) -> tuple[str, tuple[int, ...]]:
@@ -64,11 +71,19 @@ def _preprocess(payload: F32, params: GridParams, out: F32) -> None:
 
 
 def _content(payload: F32, checks: LidarChecks) -> Reason | None:
+    if len(payload) > MAX_POINTS:
+        return "bad_shape"
     if len(payload) < checks.min_points:
         return "too_few_points"
     if not np.isfinite(payload).all():
         return "non_finite"
-    return "denormal" if denormal_share(payload) > checks.denormal_share else None
+    if denormal_share(payload) > checks.denormal_share:
+        return "denormal"
+    some = spread(payload, POINTS_LOOKED_AT)
+    range_m = np.abs(some[:, :3]).max(axis=1)  # of the cube around it: close enough, and no square overflows
+    near = (range_m < checks.min_range_m) & (range_m > 0.0)  # exactly 0 is how scanners say that nothing came back
+    outside = np.count_nonzero(near | (range_m > checks.max_range_m))
+    return "out_of_range" if outside > checks.outside_share * len(some) else None
 
 
 def _compare(shown: F64, usual: F64, checks: LidarChecks) -> Reason | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from edgefuse.modalities.base import CommonChecks
-from edgefuse.schema import Positive
+from edgefuse.schema import Bounded
 from edgefuse.types import F64, NS_PER_S, Array, Reason
 
 
@@ -22,8 +22,8 @@ class MemoryChecks(CommonChecks):
     """
 
     warm_samples: Annotated[int, Field(ge=1)] = 5
-    adapt_s: Positive = 4.0
-    forget_s: Positive = 10.0
+    adapt_s: Bounded = 4.0
+    forget_s: Bounded = 10.0
 
 
 class Usual:

@@ -33,20 +33,23 @@ class ClockMap:
     def __init__(self, latency_ms: float = 0.0) -> None:
         self._latency_ns = round(latency_ms * NS_PER_MS)
         self._least: deque[tuple[int, int]] = deque(maxlen=WINDOW_BLOCKS)  # (stamp, delay) of each second's least
-        self._suspect: tuple[int, int] | None = None
+        self._suspects: dict[str, tuple[int, int]] = {}  # by what shares the clock: each has a latency of its own
         self._drift = (0, 1)
         self.jumps = 0
 
-    def map(self, stamp_ns: int, arrival_ns: int) -> int:
-        """The capture time on the engine clock of the sample stamped `stamp_ns` by its sensor."""
+    def map(self, stamp_ns: int, arrival_ns: int, stream: str = "") -> int:
+        """The capture time on the engine clock of the sample stamped `stamp_ns` by its sensor.
+
+        stream: which of the streams it comes on, where several share the clock.
+        """
         pair = (stamp_ns, arrival_ns - stamp_ns - self._latency_ns)
+        suspect = self._suspects.pop(stream, None)
         if not self._least or self._believable(pair):
-            self._suspect = None
             self._learn(pair)
-        elif self._suspect is not None and _agree(self._suspect, pair):
-            self._anchor(self._suspect, pair)
+        elif suspect is not None and _agree(suspect, pair):
+            self._anchor(suspect, pair)
         else:
-            self._suspect = pair
+            self._suspects[stream] = pair
         return stamp_ns + self._offset(stamp_ns)
 
     @property
@@ -58,9 +61,11 @@ class ClockMap:
         return -EARLY_NS <= pair[1] - self._offset(pair[0]) <= LATE_NS
 
     def _anchor(self, *pairs: tuple[int, int]) -> None:
+        # A stream that is merely quicker than the one the map was anchored on shifts it a little: no jump of the clock.
+        self.jumps += abs(pairs[-1][1] - self._offset(pairs[-1][0])) > LATE_NS
         self._least.clear()
-        self._drift, self._suspect = (0, 1), None
-        self.jumps += 1
+        self._drift = (0, 1)
+        self._suspects.clear()
         for pair in pairs:
             self._learn(pair)
 

@@ -1,0 +1,231 @@
+"""The campaign file: which faults on which streams, how strong, when, and what must hold; YAML to frozen models."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from edgefuse.config import read_document
+from edgefuse.errors import ConfigError
+from edgefuse.faults import FAMILIES, KINDS, Fault
+from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
+
+ANY = "any"
+
+# Faults without levels of which nobody can demand that a stream's own samples give them away, and why. Every other
+# fault without levels is due to be noticed; one with levels is there to be survived.
+NOT_DUE: Mapping[str, str] = {
+    "wrong": "the content of another moment is sane by itself",
+    "garbage": "random values of a kind without a range are values too",
+    "intermittent": "a sample lost now and then is within what a stream may miss",
+    "delayed": "it shows once the delay exceeds `fresh_ms`, not before",
+    "clock_drift": "some millionths lie far below the jitter of arrivals",
+    "gps_frozen": "a place that stays is what a receiver at rest tells",
+    "gps_lying_variance": "the step may be within what the antenna can have moved",
+}
+
+Value = TypeVar("Value")
+
+
+def due(kind: str) -> bool:
+    """Must this fault be noticed?"""
+    return not KINDS[kind].graded and kind not in NOT_DUE
+
+
+def _for_any(given: object) -> object:
+    return {ANY: given} if isinstance(given, int | float) else given
+
+
+def _known(name: str) -> str:
+    if name not in KINDS and name not in FAMILIES:
+        raise ValueError(f"no fault or family {name!r}; families: {', '.join(FAMILIES)}; faults: {', '.join(KINDS)}")
+    return name
+
+
+def _known_keys(by_kind: dict[str, Value]) -> dict[str, Value]:
+    for name in by_kind:
+        if name != ANY:
+            _known(name)
+    return by_kind
+
+
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Severity = Annotated[int, Field(ge=1, le=5)]
+CountsByKind = Annotated[dict[str, Count], BeforeValidator(_for_any), AfterValidator(_known_keys)]
+SharesByKind = Annotated[dict[str, Fraction], BeforeValidator(_for_any), AfterValidator(_known_keys)]
+SharesByStream = Annotated[dict[str, Fraction], BeforeValidator(_for_any)]
+KindOrFamily = Annotated[str, AfterValidator(_known)]
+
+
+class Window(Strict):
+    """When faults happen: [from_s, to_s) after the first sample. The first second belongs to the engine's start."""
+
+    from_s: Annotated[float, Field(ge=1.0)]
+    to_s: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Window:
+        if self.to_s <= self.from_s:
+            raise ValueError(f"to_s {self.to_s:g} is not after from_s {self.from_s:g}")
+        return self
+
+
+class Storm(Strict):
+    """How long a fault of a storm lasts, and how long its stream then rests: rest_s to twice that."""
+
+    shortest_s: Positive = 1.0
+    longest_s: Positive = 4.0
+    rest_s: Positive = 5.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Storm:
+        if self.longest_s < self.shortest_s:
+            raise ValueError(f"longest_s {self.longest_s:g} is below shortest_s {self.shortest_s:g}")
+        return self
+
+
+class Limits(Strict):
+    """What must hold, beside an answer at every tick with finite outputs; None, and what is not named: no limit.
+
+    A number alone holds for all; by kind, a fault's own entry comes before its family's, and that before `any`.
+    Ticks and samples are counted as `edgefuse.scores` says; accuracies are shares of the answers that are right.
+    """
+
+    max_detection_ticks: CountsByKind | None = None
+    max_detection_samples: CountsByKind | None = None
+    max_recovery_ticks: CountsByKind | None = None
+    max_recovery_samples: CountsByKind | None = None
+    max_false_alarms: Count | None = None
+    max_undetected: Count | None = None
+    min_retention: SharesByStream | None = None
+    min_accuracy: SharesByKind | None = None
+    min_mra: Fraction | None = None
+    min_ra: Fraction | None = None
+
+
+class Campaign(Strict):
+    """One campaign: `each` puts in one fault at a time, in one window; `storm` many at random over one long replay.
+
+    kinds       faults or whole families; streams: None is every stream that the source feeds
+    severities  of the faults that have levels
+    delay_ms, jump_s, share, drift_ppm  as `edgefuse.faults.Fault` has them
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    mode: Literal["each", "storm"] = "each"
+    kinds: Annotated[tuple[KindOrFamily, ...], Field(min_length=1)]
+    streams: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 3, 5)
+    window: Window
+    storm: Storm = Field(default_factory=Storm)
+    delay_ms: NotNegative = 300.0
+    jump_s: Finite = 100.0
+    share: Fraction = 0.3
+    drift_ppm: Annotated[float, Field(ge=-1e6, le=1e6)] = 100.0
+    limits: Limits = Field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One replay with its faults; they name the model's streams."""
+
+    name: str
+    faults: tuple[Fault, ...]
+
+
+def load_campaign(path: str | os.PathLike[str]) -> Campaign:
+    """Read a campaign file. Anything wrong is a ConfigError naming the file and the key."""
+    try:
+        return validate(Campaign, read_document(path))
+    except ValueError as error:
+        raise ConfigError(complaint(error), place=os.fspath(path)) from error
+
+
+def trials_of(campaign: Campaign, kind_of: Mapping[str, str], length_s: float, place: str) -> tuple[Trial, ...]:
+    """The replays that a campaign asks for.
+
+    kind_of   stream -> modality kind of what the source feeds it; length_s: of the recording
+    A ConfigError names the key that does not fit them.
+    """
+    if campaign.window.to_s > length_s:
+        raise ConfigError(
+            f"{campaign.window.to_s:g} s is after the end of the recording, {length_s:.1f} s",
+            place=f"{place}: window.to_s",
+        )
+    pairs = list(_pairs(campaign, _chosen(campaign, kind_of, place), place))
+    if campaign.mode == "storm":
+        faults = [
+            fault for stream in dict.fromkeys(s for _, s in pairs) for fault in _storm_of(campaign, pairs, stream)
+        ]
+        return (Trial("storm", tuple(faults)),)
+    return tuple(
+        Trial(_name(kind, stream, severity), (_fault(campaign, kind, stream, severity),))
+        for kind, stream in pairs
+        for severity in (dict.fromkeys(campaign.severities) if KINDS[kind].graded else (None,))
+    )
+
+
+def _chosen(campaign: Campaign, kind_of: Mapping[str, str], place: str) -> dict[str, str]:
+    for i, stream in enumerate(campaign.streams or ()):
+        if stream not in kind_of:
+            raise ConfigError(
+                f"no stream {stream!r} that the source feeds; there are {', '.join(kind_of)}",
+                place=f"{place}: streams.{i}",
+            )
+    return {stream: kind_of[stream] for stream in campaign.streams or kind_of}
+
+
+def _pairs(campaign: Campaign, kind_of: Mapping[str, str], place: str) -> Iterator[tuple[str, str]]:
+    """Each fault with each stream that it fits, once; a fault or family that fits none would test nothing."""
+    found: dict[tuple[str, str], None] = {}
+    for i, name in enumerate(campaign.kinds):
+        own = [(kind, s) for kind in _members(name) for s, m in kind_of.items() if _fits(kind, m)]
+        if not own:
+            raise ConfigError(f"{name!r} fits none of {', '.join(kind_of)}", place=f"{place}: kinds.{i}")
+        found.update(dict.fromkeys(own))
+    yield from found
+
+
+def _members(name: str) -> Sequence[str]:
+    return [name] if name in KINDS else [kind for kind, row in KINDS.items() if row.family == name]
+
+
+def _fits(kind: str, modality: str) -> bool:
+    fits = KINDS[kind].fits
+    return fits is None or modality in fits
+
+
+def _name(kind: str, stream: str, severity: int | None) -> str:
+    return f"{kind} on {stream}" + ("" if severity is None else f", severity {severity}")
+
+
+def _fault(campaign: Campaign, kind: str, stream: str, severity: int | None, at: Window | None = None) -> Fault:
+    window = at or campaign.window
+    return Fault(
+        stream=stream,
+        kind=kind,
+        from_s=window.from_s,
+        to_s=window.to_s,
+        delay_ms=campaign.delay_ms,
+        jump_s=campaign.jump_s,
+        severity=severity or 3,
+        share=campaign.share,
+        drift_ppm=campaign.drift_ppm,
+    )
+
+
+def _storm_of(campaign: Campaign, pairs: Sequence[tuple[str, str]], stream: str) -> Iterator[Fault]:
+    """The faults of one stream, one after the other, each drawn from those that fit it."""
+    rng, storm = np.random.default_rng((campaign.seed, zlib.crc32(stream.encode()))), campaign.storm
+    kinds = [kind for kind, own in pairs if own == stream]
+    at_s = campaign.window.from_s + storm.rest_s * rng.random()
+    while (end_s := at_s + rng.uniform(storm.shortest_s, storm.longest_s)) <= campaign.window.to_s:
+        kind, severity = kinds[rng.integers(len(kinds))], int(rng.choice(campaign.severities))
+        yield _fault(campaign, kind, stream, severity, Window(from_s=round(at_s, 3), to_s=round(end_s, 3)))
+        at_s = end_s + storm.rest_s * rng.uniform(1.0, 2.0)
