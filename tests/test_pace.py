@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edgefuse.pace import LEARN, LOOK, Pace
+from edgefuse.pace import LEARN, LOOK, MEDIANS, Pace
 
 PERIOD = 33_000_000
 
@@ -75,10 +75,23 @@ def test_one_long_silence_is_no_low_rate_after_it() -> None:
 
 def test_a_sensor_that_speeds_up_is_measured_by_its_best_and_one_that_slows_down_too() -> None:
     at, stamps = 0, []
-    for period in [2 * PERIOD] * (LOOK + 1) + [PERIOD] * 2 * LEARN + [3 * PERIOD] * 2 * LEARN:
+    for period in [2 * PERIOD] * (LOOK + 1) + [PERIOD] * 3 * LEARN + [3 * PERIOD] * 2 * LEARN:
         at += period
         stamps.append(at)
     assert paced(stamps).period_ns == PERIOD
+
+
+def test_one_hiccup_in_which_samples_come_at_twice_their_rate_teaches_nothing() -> None:
+    steps = [PERIOD] * 300 + [PERIOD // 2] * 60 + [PERIOD] * 300
+    stamps = [int(stamp) for stamp in np.cumsum(steps)]
+    assert paced(stamps).period_ns == PERIOD
+
+
+def test_a_rate_that_stays_lower_becomes_the_streams_own() -> None:
+    stamps = [int(stamp) for stamp in np.cumsum([PERIOD] * 500 + [4 * PERIOD] * LEARN * (MEDIANS + 1))]
+    pace = paced(stamps)
+    assert pace.period_ns == 4 * PERIOD
+    assert not pace.slow(0.7)
 
 
 def test_a_given_period_is_kept() -> None:

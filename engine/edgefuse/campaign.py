@@ -115,6 +115,8 @@ class Campaign(Strict):
     kinds       faults or whole families; streams: None is every stream that the source feeds
     severities  of the faults that have levels
     delay_ms, jump_s, share, drift_ppm  as `edgefuse.faults.Fault` has them
+    through     `answer`: the whole engine; `trust`: streams, health and fallback alone, many times faster
+    times       how often the recording is played, one time after the other
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -123,6 +125,8 @@ class Campaign(Strict):
     streams: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 3, 5)
     window: Window
+    through: Literal["answer", "trust"] = "answer"
+    times: Annotated[int, Field(ge=1, le=10_000)] = 1
     storm: Storm = Field(default_factory=Storm)
     delay_ms: NotNegative = 300.0
     jump_s: Finite = 100.0

@@ -37,11 +37,12 @@ def inject(
     campaign, started_s = load_campaign(campaign_path), time.monotonic()
     if engine.plan.config.faults:
         raise ConfigError("a campaign says itself which faults there are", place=f"{config_place}: faults")
-    recorded = record(open_source(uri), uri)
+    recorded = record(open_source(uri), uri, campaign.times)
     kind_of = _fed(engine, recorded, tell, config_place)
     trials = trials_of(campaign, kind_of, recorded.length_s, campaign_path)
     _check_streams(campaign, kind_of, campaign_path)
-    bench = Bench(engine, recorded, campaign.seed, tick_hz or engine.plan.config.tick_hz, tuple(kind_of))
+    tick_hz = tick_hz or engine.plan.config.tick_hz
+    bench = Bench(engine, recorded, campaign.seed, tick_hz, tuple(kind_of), campaign.through == "answer")
     clean = play(bench, ())
     known = any(seen.right is not None for seen in clean.records)
     if not known:

@@ -7,22 +7,23 @@ from statistics import median
 
 LOOK = 16  # intervals that a low rate is told from
 BACK = 5  # intervals that its end is told from
-LEARN = 64  # intervals that a shorter period is believed from
-FASTER = 0.8  # of the known period; less of a change is chance
+LEARN = 64  # intervals of which one median is taken
+MEDIANS = 32  # of them the second smallest is the period: one that a hiccup made too small decides nothing
 CAP = 4  # periods that one interval counts for at most: a silence is told as silence, not as a low rate after it
 
 
 class Pace:
     """The period of one stream of stamps, given or learned, and how the newest stamps compare with it.
 
-    The period is what the stream has shown at its best: the median of its first intervals, later only a shorter one. A
-    sensor that slows down is thus measured against what it could do.
+    The period is what the stream has shown at its best of late: the second smallest of the medians of its intervals. A
+    sensor that slows down is thus measured against what it could do, until that is some 2,000 samples ago.
     """
 
     def __init__(self, period_ns: int | None = None) -> None:
         self.period_ns = period_ns
         self._fixed = period_ns is not None
         self._intervals: deque[int] = deque(maxlen=LEARN)
+        self._medians: deque[int] = deque(maxlen=MEDIANS)
         self._recent: deque[int] = deque(maxlen=LOOK)
         self._since = 0
         self._slow = False
@@ -59,6 +60,6 @@ class Pace:
     def _learn(self) -> None:
         if self._fixed or self._since < (LOOK if self.period_ns is None else LEARN):
             return
-        self._since, found = 0, round(median(self._intervals))
-        if self.period_ns is None or found < FASTER * self.period_ns:
-            self.period_ns = max(1, found)
+        self._since = 0
+        self._medians.append(max(1, round(median(self._intervals))))
+        self.period_ns = sorted(self._medians)[:2][-1]

@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from edgefuse.errors import SourceError
 from edgefuse.sources.base import Source
 from edgefuse.types import NS_PER_S, Array, Sample
 
 MAX_BYTES = 2 << 30
+SEAM_NS = NS_PER_S // 10  # between the last sample of one time and the first of the next
 
 Key = tuple[int, int]  # arrival and stamp, ns
 
 
 class Recorded(Source):
-    """Samples in memory, in order of arrival; domain, topics, problems and truth are those of the source read."""
+    """Samples in memory, in order of arrival; domain, topics, problems and truth are those of the source read.
 
-    def __init__(self, source: Source, samples: Sequence[Sample]) -> None:
+    times   how often they are played, one time after the other, with stamps that go on
+    """
+
+    def __init__(self, source: Source, samples: Sequence[Sample], times: int = 1) -> None:
         super().__init__()
+        self._times = times
         self.domain, self.topics, self.problems = source.domain, source.topics, source.problems
         self._source = source
         self._samples = tuple(samples)
+        self._arrivals_ns: dict[str, list[int]] = {}
 
     def samples(self) -> Iterator[Sample]:
-        return iter(self._samples)
+        yield from self._samples
+        for k in range(1, self._times):
+            yield from (_later(sample, k * self._round_ns) for sample in self._samples)
 
     def truth(self, t_ns: int) -> Mapping[str, str] | None:
-        return self._source.truth(t_ns)
+        if self._times == 1:
+            return self._source.truth(t_ns)
+        return self._source.truth(self.start_ns + (t_ns - self.start_ns) % self._round_ns)
 
     @property
     def length_s(self) -> float:
         """From the first arrival to the last; 0 of nothing."""
-        return (self._samples[-1].arrived_ns - self._samples[0].arrived_ns) / NS_PER_S if self._samples else 0.0
+        return ((self._times - 1) * self._round_ns + self._span_ns) / NS_PER_S if self._samples else 0.0
+
+    @property
+    def _span_ns(self) -> int:
+        return self._samples[-1].arrived_ns - self._samples[0].arrived_ns
+
+    @property
+    def _round_ns(self) -> int:
+        return self._span_ns + SEAM_NS
 
     @property
     def start_ns(self) -> int:
@@ -40,18 +59,24 @@ class Recorded(Source):
 
     def arrivals_ns(self, topic: str) -> list[int]:
         """When each sample of the topic arrives, in order."""
-        return [sample.arrived_ns for sample in self._samples if sample.stream == topic]
+        if topic not in self._arrivals_ns:
+            self._arrivals_ns[topic] = [s.arrived_ns for s in self.samples() if s.stream == topic]
+        return self._arrivals_ns[topic]
 
     def payloads(self, topic: str) -> dict[Key, list[Array]]:
         """What arrives of the topic, by arrival and stamp."""
         found: dict[Key, list[Array]] = {}
-        for sample in self._samples:
+        for sample in self.samples():
             if sample.stream == topic:
                 found.setdefault((sample.arrived_ns, sample.stamp_ns), []).append(sample.payload)
         return found
 
 
-def record(source: Source, place: str, max_bytes: int = MAX_BYTES) -> Recorded:
+def _later(sample: Sample, shift_ns: int) -> Sample:
+    return replace(sample, stamp_ns=sample.stamp_ns + shift_ns, arrival_ns=sample.arrived_ns + shift_ns)
+
+
+def record(source: Source, place: str, times: int = 1, max_bytes: int = MAX_BYTES) -> Recorded:
     """Read a source to its end; a SourceError where it holds nothing or more than fits."""
     samples: list[Sample] = []
     known: set[int] = set()  # payloads by identity: a source may give one out many times
@@ -65,7 +90,7 @@ def record(source: Source, place: str, max_bytes: int = MAX_BYTES) -> Recorded:
         samples.append(sample)
     if not samples:
         raise SourceError("holds no samples", place=place)
-    return Recorded(source, samples)
+    return Recorded(source, samples, times)
 
 
 class Watched(Source):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.faults import Fault, FaultySource
+from edgefuse.front import Front
+from edgefuse.plan import Plan
 from edgefuse.sources.base import Source
-from edgefuse.types import NS_PER_MS, NS_PER_S, Result, Sample
+from edgefuse.types import NS_PER_MS, NS_PER_S, Result, Sample, Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +30,38 @@ def replay(engine: Engine, source: Source, *, tick_hz: float, realtime: bool = F
     results at any speed. Where encoding happens on arrival, and not in real time, it is done by the next one.
     """
     in_domain = same_world(engine, source)
-    routes = _routes(engine)
-    clock = _Ticks(tick_hz, round(engine.plan.config.wait_ms * NS_PER_MS), realtime)
 
-    def tick(t_ns: int) -> Tick:
-        return Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
-
-    for sample in source.samples():
-        yield from map(tick, clock.until(sample.arrived_ns))
-        _route(engine, routes, sample)
+    def push(stream: str, sample: Sample) -> None:
+        engine.push(stream, sample.stamp_ns, sample.payload, copy=False, arrival_ns=sample.arrived_ns)
         if not realtime:
             engine.settle()
-    yield from map(tick, clock.last())
+
+    for t_ns in _ticks(engine.plan, source, push, tick_hz, realtime):
+        yield Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
+
+
+def replay_trust(plan: Plan, source: Source, *, tick_hz: float) -> Iterator[tuple[int, dict[str, Trust]]]:
+    """(event time in ns, stream -> trust) at every tick that `replay` would answer, without encoding anything."""
+    front = Front(plan)
+
+    def push(stream: str, sample: Sample) -> None:
+        front.push(stream, sample.stamp_ns, sample.payload, sample.arrived_ns)
+
+    for t_ns in _ticks(plan, source, push, tick_hz, realtime=False):
+        yield t_ns, dict(zip(plan.names, front.trusts(t_ns), strict=True))
+
+
+def _ticks(
+    plan: Plan, source: Source, push: Callable[[str, Sample], None], tick_hz: float, realtime: bool
+) -> Iterator[int]:
+    """The times to step at, while samples are pushed to the streams that they are for as they arrive."""
+    clock = _Ticks(tick_hz, round(plan.config.wait_ms * NS_PER_MS), realtime)
+    routes = _routes(plan)
+    for sample in source.samples():
+        yield from clock.until(sample.arrived_ns)
+        for stream in routes.get(sample.stream, ()):
+            push(stream, sample)
+    yield from clock.last()
 
 
 def same_world(engine: Engine, source: Source) -> bool | None:
@@ -63,16 +85,11 @@ def injected(engine: Engine, source: Source, config_place: str = "configuration"
         raise ConfigError(error.what, place=f"{config_place}: {error.place}") from error
 
 
-def _routes(engine: Engine) -> dict[str, list[str]]:
+def _routes(plan: Plan) -> dict[str, list[str]]:
     routes: dict[str, list[str]] = {}
-    for plan in engine.plan.streams:
-        routes.setdefault(plan.topic, []).append(plan.name)
+    for own in plan.streams:
+        routes.setdefault(own.topic, []).append(own.name)
     return routes
-
-
-def _route(engine: Engine, routes: Mapping[str, list[str]], sample: Sample) -> None:
-    for stream in routes.get(sample.stream, ()):
-        engine.push(stream, sample.stamp_ns, sample.payload, copy=False, arrival_ns=sample.arrived_ns)
 
 
 class _Ticks:

@@ -135,7 +135,7 @@ def clean_alarms(clean: Sequence[Record], streams: Iterable[str], start_s: float
 
 def accuracy(records: Sequence[Record], from_ns: float = 0, to_ns: float = float("inf")) -> Share:
     """How many answers in [from_ns, to_ns) are right, of those whose truth is known."""
-    known = [r.right for r in records if from_ns <= r.t_ns < to_ns and r.right is not None]
+    known = [record.right for record in _between(records, from_ns, to_ns) if record.right is not None]
     return Share(sum(known), len(known))
 
 
@@ -157,11 +157,15 @@ def samples_between(arrivals_ns: Sequence[int], from_ns: int, to_ns: int) -> int
 
 def modes_in(records: Sequence[Record], from_ns: float, to_ns: float) -> dict[str, float]:
     """Share of the ticks in [from_ns, to_ns) by mode; of no ticks, nothing."""
-    modes = Counter(record.mode for record in records if from_ns <= record.t_ns < to_ns)
+    modes = Counter(record.mode for record in _between(records, from_ns, to_ns))
     return {mode: modes[mode] / modes.total() for mode in MODES if modes.total()}
 
 
-def _first_from(records: Sequence[Record], t_ns: int) -> int:
+def _between(records: Sequence[Record], from_ns: float, to_ns: float) -> Sequence[Record]:
+    return records[_first_from(records, from_ns) : _first_from(records, to_ns)]
+
+
+def _first_from(records: Sequence[Record], t_ns: float) -> int:
     return bisect_left(records, t_ns, key=lambda record: record.t_ns)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +13,10 @@ from edgefuse.campaign import Trial
 from edgefuse.engine import Engine
 from edgefuse.faults import Fault, FaultySource
 from edgefuse.findings import Alarms, FaultOutcome, TrialOutcome
+from edgefuse.modes import mode_of
 from edgefuse.plan import Plan
 from edgefuse.recorded import Recorded, Watched
-from edgefuse.replay import Tick
+from edgefuse.replay import Tick, replay_trust
 from edgefuse.replay import replay as replayed
 from edgefuse.scores import (
     Excuse,
@@ -30,20 +32,25 @@ from edgefuse.scores import (
     samples_between,
     ticks_due,
 )
-from edgefuse.types import NS_PER_MS, NS_PER_S
+from edgefuse.sources.base import Source
+from edgefuse.types import NS_PER_MS, NS_PER_S, Trust
 
 FOR_EVER_NS = 1 << 63  # after every tick
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all replays of a campaign share: the engine, the recording, and the streams that it feeds."""
+    """What all replays of a campaign share: the engine, the recording, and the streams that it feeds.
+
+    answers   replay the whole engine; else its streams, health and fallback alone
+    """
 
     engine: Engine
     recorded: Recorded
     seed: int
     tick_hz: float
     streams: tuple[str, ...]
+    answers: bool = True
 
     @property
     def topic_of(self) -> dict[str, str]:
@@ -75,12 +82,24 @@ def play(bench: Bench, faults: Sequence[Fault]) -> Played:
     source = FaultySource(bench.recorded, moved, bench.seed) if moved else bench.recorded
     watched = Watched(source, bench.recorded, {fault.stream for fault in moved})
     records: list[Record] = []
-    bench.engine.reset()
     try:
-        records += map(_seen, replayed(bench.engine, watched, tick_hz=bench.tick_hz))
+        records.extend(_records(bench, watched))
     except Exception as error:  # noqa: BLE001 (whatever it is: it is the finding)
         return Played(tuple(records), watched, f"{type(error).__name__}: {error}")
     return Played(tuple(records), watched)
+
+
+def _records(bench: Bench, source: Source) -> Iterator[Record]:
+    if bench.answers:
+        bench.engine.reset()
+        yield from map(_seen, replayed(bench.engine, source, tick_hz=bench.tick_hz))
+    else:
+        for t_ns, trusts in replay_trust(bench.engine.plan, source, tick_hz=bench.tick_hz):
+            yield Record(t_ns, mode_of(list(trusts.values())), _streams(trusts))
+
+
+def _streams(trusts: Mapping[str, Trust]) -> dict[str, Seen]:
+    return {name: Seen(trust.state, trust.health, trust.reason) for name, trust in trusts.items()}
 
 
 def clean_outcome(bench: Bench, clean: Played) -> TrialOutcome:
@@ -119,7 +138,7 @@ def _seen(tick: Tick) -> Record:
     return Record(
         t_ns=result.t_ns,
         mode=result.mode,
-        streams={name: Seen(trust.state, trust.health, trust.reason) for name, trust in result.streams.items()},
+        streams=_streams(result.streams),
         right=all(named) if named else None,
         finite=all(bool(np.isfinite(values).all()) for values in result.outputs.values()),
     )
@@ -155,7 +174,7 @@ class _Measure:
         self._from_ns, self._to_ns = bench.at_ns(fault.from_s), bench.at_ns(fault.to_s)
         self._arrivals_ns = bench.recorded.arrivals_ns(bench.topic_of[fault.stream])
         changed = played.watched.changed[bench.topic_of[fault.stream]]
-        self._changed = [t_ns for t_ns in changed if self._from_ns <= t_ns < until_ns]
+        self._changed = changed[bisect_left(changed, self._from_ns) : bisect_left(changed, until_ns)]
 
     def outcome(self) -> FaultOutcome:
         found, back = self._detected(), self._recovered(self._fault.stream)
@@ -189,8 +208,11 @@ class _Measure:
     def _over_ns(self) -> int:
         """When the first good sample has come, and a tick has seen the last bad one: what is told then comes too late
         to be of the fault, such as that a stream that has got used to it looks strange without."""
-        next_ns = next((t_ns for t_ns in self._arrivals_ns if t_ns > self._changed[-1]), FOR_EVER_NS)
-        tick_ns = next((r.t_ns for r in self._records if r.t_ns >= self._changed[-1]), FOR_EVER_NS)
+        last_ns = self._changed[-1]
+        coming = bisect_right(self._arrivals_ns, last_ns)
+        seeing = bisect_left(self._records, last_ns, key=lambda record: record.t_ns)
+        next_ns = self._arrivals_ns[coming] if coming < len(self._arrivals_ns) else FOR_EVER_NS
+        tick_ns = self._records[seeing].t_ns if seeing < len(self._records) else FOR_EVER_NS
         return min(max(next_ns, tick_ns + 1), self._until_ns)
 
     def _recovered(self, stream: str) -> Found | None:
