@@ -43,7 +43,9 @@ def inject(
     _check_streams(campaign, kind_of, campaign_path)
     tick_hz = tick_hz or engine.plan.config.tick_hz
     bench = Bench(engine, recorded, campaign.seed, tick_hz, tuple(kind_of), campaign.through == "answer")
+    read_s = time.monotonic()
     clean = play(bench, ())
+    clean_s = time.monotonic()
     known = any(seen.right is not None for seen in clean.records)
     if not known:
         need_truth(campaign.limits, campaign_path)
@@ -69,7 +71,11 @@ def inject(
         clean_share=accuracy(clean.records),
         trials=tuple(found),
         retention=retention,
-        timing={"total_s": round(time.monotonic() - started_s, 3)},
+        timing={
+            "read_s": round(read_s - started_s, 3),
+            "clean_s": round(clean_s - read_s, 3),
+            "faulty_s": round(time.monotonic() - clean_s, 3),
+        },
     )
 
 

@@ -27,6 +27,7 @@ class Pace:
         self._recent: deque[int] = deque(maxlen=LOOK)
         self._since = 0
         self._slow = False
+        self._new = False  # something has come since it was last told
         self.last_ns: int | None = None
 
     def see(self, stamp_ns: int) -> None:
@@ -35,6 +36,7 @@ class Pace:
             self._intervals.append(stamp_ns - self.last_ns)
             self._recent.append(stamp_ns - self.last_ns)
             self._since += 1
+            self._new = True
             self._learn()
         self.last_ns = stamp_ns
 
@@ -47,8 +49,9 @@ class Pace:
     def slow(self, share: float) -> bool:
         """Has the rate of late fallen below this share of what it should be, and not come back halfway since?"""
         look = BACK if self._slow else LOOK
-        if self.period_ns is None or len(self._recent) < look:
+        if not self._new or self.period_ns is None or len(self._recent) < look:
             return self._slow
+        self._new = False
         most = CAP * self.period_ns
         mean = sum(min(self._recent[-1 - i], most) for i in range(look)) / look
         limit = (1.0 + share) / 2.0 if self._slow else share
