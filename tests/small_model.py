@@ -71,7 +71,7 @@ def raw_samples(n: int = 3, seed: int = 0) -> list[dict[str, Array]]:
     return [
         {
             "imu": rng.normal(size=(4, 3)).astype(np.float32),
-            "depth": rng.integers(500, 9000, (10, 14)).astype(np.uint16),
+            "depth": rng.integers(4000, 5500, (10, 14)).astype(np.uint16),
             "radar": rng.normal(size=3).astype(np.float32),
         }
         for _ in range(n)
