@@ -11,7 +11,7 @@ import pytest
 import edgefuse
 from edgefuse import RunConfig
 from edgefuse import bundle as bundles
-from edgefuse.config import load_config, parse_config
+from edgefuse.config import StreamConfig, load_config, parse_config
 from edgefuse.doctor import shipped_bundle
 from edgefuse.faults import Fault, FaultySource
 from edgefuse.front import Front
@@ -111,3 +111,14 @@ def test_memory_does_not_grow_with_what_has_passed() -> None:
     finally:
         tracemalloc.stop()
     assert grown < 100_000  # bytes, over 40,000 samples
+
+
+def test_a_contradiction_that_can_seldom_be_checked_does_not_let_the_stream_back_in_between(site: Source) -> None:
+    config = load_config(SITE)
+    slow = config.streams.get("lidar", StreamConfig()).model_copy(update={"fresh_ms": 2000.0, "max_age_ms": 3000.0})
+    config = config.model_copy(update={"streams": {**config.streams, "lidar": slow}})
+    faults = [Fault("lidar", "slow", 2.0, 60.0), Fault("depth", "depth_scale", 3.0, 60.0, severity=5)]
+    told = [trust["depth"].reason for _, trust in watched(planned(config), FaultySource(site, faults))]
+    first = told.index("disagrees")
+    assert set(told[first:]) == {"disagrees"}
+    assert len(told) - first > 50

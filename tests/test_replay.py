@@ -11,8 +11,11 @@ import pytest
 import edgefuse
 from edgefuse import Engine, RunConfig, Sample
 from edgefuse.config import FaultConfig, StreamConfig
+from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import ConfigError
+from edgefuse.faults import Fault, FaultySource
 from edgefuse.replay import injected, replay, same_world
+from edgefuse.sources import open_source
 from edgefuse.sources.base import Source
 from edgefuse.types import NS_PER_MS, NS_PER_S
 from tiny import Tiny
@@ -113,3 +116,22 @@ def test_a_fault_of_a_stream_that_is_not_there_is_named(tmp_path: Path) -> None:
     engine = edgefuse.load(tmp_path / "tiny.efb", RunConfig(faults=(fault,)))
     with pytest.raises(ConfigError, match=r"run\.yaml: faults\[0\]\.stream"):
         injected(engine, Script(), "run.yaml")
+
+
+def test_three_replays_of_failing_sensors_are_the_same_bits_trust_included() -> None:
+    source = FaultySource(
+        open_source("site:seed=5&duration_s=6"),
+        [
+            Fault("camera", "stuck", 1.0, 2.5),
+            Fault("lidar", "nan_burst", 2.0, 3.0),
+            Fault("gps", "intermittent", 1.0, 5.0),
+        ],
+    )
+    engine, played = edgefuse.load(shipped_bundle()), []
+    for _ in range(3):
+        engine.reset()
+        lines = [tick.result.as_json() for tick in replay(engine, source, tick_hz=10)]
+        outputs = [{k: v for k, v in line.items() if k != "timing_ms"} for line in lines]
+        played.append((outputs, engine.accounts()))
+    assert played[0] == played[1] == played[2]
+    assert len({str(line["streams"]) for line in played[0][0]}) > 10

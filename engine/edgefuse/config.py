@@ -119,7 +119,7 @@ class RunConfig(Strict):
     deadline_ms          time from the start of a tick to its answer: encoders that do not fit are left out (inline)
     require              streams that an answer must be made from: names, or {any_of: [camera, depth]}; else it abstains
     min_expected         an answer of which the datasheet expects less abstains
-    max_tick_gap_ms      a longer silence of the ticks themselves is a fault; ten of their own periods where not said
+    max_tick_gap_ms      a longer silence of the ticks is a fault; ten times their longest recent gap where not said
     """
 
     tick_hz: Annotated[float, Field(ge=1e-3, le=1000.0)] = 10.0
