@@ -233,12 +233,17 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> tuple[FusionModel, Path]
     return model, path
 
 
+def encoders_of(engine: edgefuse.Engine) -> list[Any]:
+    assert isinstance(engine._executor, Inline)
+    return list(engine._executor.encoders)
+
+
 def test_the_branch_that_the_gate_picks_answers_and_the_others_are_not_encoded(
     routes: tuple[FusionModel, Path],
 ) -> None:
     model, engine = routes[0], edgefuse.load(routes[1])
     ran: dict[str, int] = dict.fromkeys(DIMS, 0)
-    for name, encoder in zip(DIMS, engine._encoders, strict=True):
+    for name, encoder in zip(DIMS, encoders_of(engine), strict=True):
 
         def counted(sample: Any, name: str = name, run: Any = encoder.run) -> None:
             ran[name] += 1
@@ -272,7 +277,7 @@ def test_a_gate_stream_whose_embedding_overflows_is_lost_before_the_gate_looks(
     routes: tuple[FusionModel, Path],
 ) -> None:
     model, engine = routes[0], edgefuse.load(routes[1])
-    encoder, sample = engine._encoders[0], samples(1)[0]
+    encoder, sample = encoders_of(engine)[0], samples(1)[0]
     run = encoder.run
 
     def overflow(given: Any) -> None:
@@ -334,8 +339,7 @@ def test_a_stream_lost_after_routing_answers_as_if_it_had_never_been_there(
     for sample in samples(12):
         engine = edgefuse.load(routes[1])
         absent = engine.answer({other: payload for other, payload in sample.items() if other != name})
-        assert isinstance(engine._executor, Inline)
-        encoder = engine._executor.encoders[lost]
+        encoder = encoders_of(engine)[lost]
         run = encoder.run
 
         def overflow(given: Any, run: Any = run, encoder: Any = encoder) -> None:
