@@ -80,7 +80,7 @@ def _content(payload: F32, checks: LidarChecks) -> Reason | None:
     if denormal_share(payload) > checks.denormal_share:
         return "denormal"
     some = np.abs(spread(payload, POINTS_LOOKED_AT))
-    # Of the cube around it: close enough, no square overflows, and reducing over an axis of three costs many times more.
+    # Of the cube around it: close enough, and no square overflows. To reduce over an axis of three would cost far more.
     range_m = np.maximum(np.maximum(some[:, 0], some[:, 1]), some[:, 2])
     near = (range_m < checks.min_range_m) & (range_m > 0.0)  # exactly 0 is how scanners say that nothing came back
     outside = np.count_nonzero(near | (range_m > checks.max_range_m))
