@@ -334,3 +334,27 @@ def test_a_campaign_that_is_interrupted_ends_with_one_line_and_leaves_no_page(tm
     assert process.returncode == 2
     assert errors == "edgefuse: stopped\n"
     assert not (tmp_path / "p.html").exists()
+
+
+def test_several_campaigns_run_one_after_the_other_each_with_its_page(tmp_path: Path) -> None:
+    window = "window: {from_s: 3.0, to_s: 4.0}\n"
+    (tmp_path / "kept.yaml").write_text(f"kinds: [black]\n{window}")
+    (tmp_path / "broken.yaml").write_text(
+        f"kinds: [stuck]\nstreams: [gps]\n{window}limits: {{max_detection_ticks: 1}}\n"
+    )
+    both = ("--campaign", tmp_path / "kept.yaml", tmp_path / "broken.yaml")
+    done = edgefuse_inject("--source", "site:seed=3&duration_s=6", *both, "--out", tmp_path / "page.html", "--json")
+    assert done.returncode == 1  # a stuck receiver takes longer to see
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert {Path(path).stem: own["passed"] for path, own in document["campaigns"].items()} == {
+        "kept": True,
+        "broken": False,
+    }
+    assert sorted(page.name for page in tmp_path.glob("*.html")) == ["page-broken.html", "page-kept.html"]
+
+
+def test_what_is_wrong_with_the_last_campaign_is_told_before_the_first_has_run(tmp_path: Path) -> None:
+    done = edgefuse_inject("--source", SITE, "--campaign", QUICK, tmp_path / "none.yaml")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "none.yaml: cannot be read" in done.stderr
