@@ -76,6 +76,11 @@ def attend_fusion(m: Any, x: list[Tensor]) -> Tensor:
     return m.join(means([t + attend(a, t, t) for a, t in zip(m.own, f, strict=True)])).relu()
 
 
+def shaspec(m: Any, x: list[Tensor]) -> Tensor:
+    pairs = [(shared(e), own(e)) for shared, own, e in zip(m.shared, m.specific, x, strict=True)]
+    return torch.cat([r + m.residual(torch.cat(pair, 1)) for pair in pairs for r in pair[:1]], 1)
+
+
 def dynamic(m: Any, x: list[Tensor]) -> Tensor:
     ones = torch.ones(len(x[0]), 3, dtype=torch.float64)
     gate = m.gate.out(m.gate.hidden(torch.cat([x[0], ones], 1)).relu())
@@ -102,5 +107,6 @@ FORMULAS: dict[str, Callable[[Any, list[Tensor]], Tensor]] = {
     "self_cross_attention": self_cross,
     "attend_fusion": attend_fusion,
     "bottleneck": bottleneck,
+    "shaspec": shaspec,
     "dynamic": dynamic,
 }

@@ -206,6 +206,14 @@ def bottleneck(s: Sample) -> Vector:
     return mean([t for i in s.present for t in tokens[i]])
 
 
+def shaspec(s: Sample) -> Vector:
+    shared = {i: s.linear(f"shared.{i}", s.x[i]) for i in s.present}
+    specific = {i: s.linear(f"specific.{i}", s.x[i]) for i in s.present}
+    common = mean(list(shared.values())) if shared else np.zeros(s.dim)
+    own = {i: shared[i] + s.linear("residual", np.concatenate([shared[i], specific[i]])) for i in s.present}
+    return np.concatenate([own.get(i, common) for i in range(len(s.x))])
+
+
 def zero_where_absent(s: Sample, streams: Sequence[int], sizes: Mapping[int, int]) -> Vector:
     given = [s.x[i] for i in streams]
     return np.concatenate([np.zeros(sizes[i]) if v is None else v for i, v in zip(streams, given, strict=True)])
@@ -240,5 +248,6 @@ GRAPHS: Mapping[str, Callable[[Sample], Vector]] = {
     "self_cross_attention": self_cross_attention,
     "attend_fusion": attend_fusion,
     "bottleneck": bottleneck,
+    "shaspec": shaspec,
     "dynamic": dynamic,
 }

@@ -107,6 +107,7 @@ PERMUTED = {  # the fused vector after its streams were put into another order
     "attention_pooling": lambda fused: fused,
     "bottleneck": lambda fused: fused,
     "cross_attention": lambda fused: fused.view(-1, 3, 8)[:, ORDER].flatten(1),
+    "shaspec": lambda fused: fused.view(-1, 3, 8)[:, ORDER].flatten(1),
     "tfn": lambda fused: fused.view(-1, 9, 9, 9).permute(0, *(1 + i for i in ORDER)).flatten(1),
 }
 

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="the extra `export` is not installed
 from edgefuse.operators import OPERATORS  # noqa: E402
 from edgefuse_export import ExportError, FusionModel, benchmark_training  # noqa: E402
 from edgefuse_export import benchmark as benchmarks  # noqa: E402
-from edgefuse_export.benchmark import _in_turn, benchmark, chosen, fingerprint  # noqa: E402
+from edgefuse_export.benchmark import benchmark, chosen, fingerprint  # noqa: E402
 from edgefuse_export.benchmark_store import NAME, Outcome, Store, Unit  # noqa: E402
 from edgefuse_export.benchmark_training import (  # noqa: E402
     OUTPUT,
@@ -30,6 +30,7 @@ from edgefuse_export.benchmark_training import (  # noqa: E402
 )
 from edgefuse_export.digits import split, stratified_folds  # noqa: E402
 from edgefuse_export.labelled import Labelled  # noqa: E402
+from edgefuse_export.workers import _in_turn  # noqa: E402
 from small_digits import FILES, small_digits  # noqa: E402
 
 torch.set_num_threads(1)  # small tensors: threads on shared cores would mostly wait for each other

@@ -118,7 +118,8 @@ class RunConfig(Strict):
     executor             inline encodes inside `step`; workers encode on arrival, and a tick waits for no encoder
     deadline_ms          time from the start of a tick to its answer: encoders that do not fit are left out (inline)
     require              streams that an answer must be made from: names, or {any_of: [camera, depth]}; else it abstains
-    min_expected         an answer of which the datasheet expects less abstains
+    min_expected         an answer of which the datasheet expects less abstains; max_expected: of an error, more
+    explain              every result says how much each stream made of each output, by exact Shapley values
     max_tick_gap_ms      a longer silence of the ticks is a fault; ten times their longest recent gap where not said
     """
 
@@ -133,6 +134,8 @@ class RunConfig(Strict):
     deadline_ms: Milliseconds | None = None
     require: tuple[Name | AnyOf, ...] = ()
     min_expected: Finite | None = None
+    max_expected: Finite | None = None
+    explain: bool = False
     max_tick_gap_ms: Milliseconds | None = None
     ladder: Ladder | None = None
     streams: dict[Name, StreamConfig] = Field(default_factory=dict)

@@ -1,39 +1,152 @@
-"""The datasheet: what export measured for every subset of streams, so that each answer can say what to expect of it."""
+"""The datasheet: what export measured for every subset of streams, age and rung, so that each answer can say it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from edgefuse.bundle import Bundle, strict_json
 from edgefuse.errors import BundleError
-from edgefuse.schema import Finite, Name, Strict, complaint, validate
-from edgefuse.types import Expected
+from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
+from edgefuse.types import Expected, Rung, Trust
+
+Better = Literal["higher", "lower"]
 
 
-class SubsetFigure(Strict):
-    """The metric with exactly these streams present, over n held-out samples, within [low, high] at 95 %."""
+class Figure(Strict):
+    """A metric over n held-out samples, within [low, high] at 95 %; of so many recordings, where samples are alike."""
 
-    streams: Annotated[tuple[Name, ...], Field(min_length=1)]
     value: Finite
     low: Finite
     high: Finite
     n: Annotated[int, Field(ge=1)]
+    recordings: Annotated[int, Field(ge=1)] | None = None
+
+
+class SubsetFigure(Figure):
+    """With exactly these streams present.
+
+    ece           expected calibration error of its probabilities, which are softmax(logits / temperature)
+    latency_ms    median of what these streams cost on `latency_of`: encoders, fusion and head, nothing cached
+    """
+
+    streams: Annotated[tuple[Name, ...], Field(min_length=1)]
+    temperature: Positive = 1.0
+    ece: Fraction | None = None
+    latency_ms: NotNegative | None = None
+
+
+class RungFigure(Figure):
+    """With these streams present, and every other one on this rung of the fallback ladder."""
+
+    streams: Annotated[tuple[Name, ...], Field(min_length=1)]
+    rung: Rung
+
+
+class AgeFigure(Figure):
+    """With every stream present, this one's sample older than the others' by age_ms."""
+
+    stream: Name
+    age_ms: NotNegative
 
 
 class Datasheet(Strict):
-    """`datasheet.json`: one metric, the data it was measured on in words, and a figure for each subset."""
+    """`datasheet.json`: one metric of one output, the data it was measured on in words, and the figures.
+
+    better           whether more of the metric or less is good
+    subset_trained   was the model trained to answer from subsets? None where nobody said
+    latency_of       the machine that latencies were measured on
+    """
 
     schema_version: Literal[1] = 1
     metric: str
+    better: Better = "higher"
+    output: Name | None = None
     split: str
+    subset_trained: bool | None = None
+    latency_of: str | None = None
     subsets: tuple[SubsetFigure, ...]
+    rungs: tuple[RungFigure, ...] = ()
+    ages: tuple[AgeFigure, ...] = ()
 
     def expected(self) -> Mapping[frozenset[str], Expected]:
         """Subset of stream names -> what to expect of it."""
-        return {frozenset(f.streams): Expected(self.metric, f.value, f.low, f.high, f.n) for f in self.subsets}
+        return {
+            frozenset(f.streams): Expected(self.metric, f.value, f.low, f.high, f.n, self.better) for f in self.subsets
+        }
+
+    def age_curve(self, stream: str) -> list[AgeFigure]:
+        """The figures of one stream by its age, the youngest first."""
+        return sorted((f for f in self.ages if f.stream == stream), key=lambda f: f.age_ms)
+
+    def worse(self, one: float, other: float) -> bool:
+        """Is one worse than the other?"""
+        return one < other if self.better == "higher" else one > other
+
+    def hold_until_ms(self, stream: str) -> float | None:
+        """The age beyond which an answer was better without this stream than with its old sample; None: none measured.
+
+        Where old samples were still worth having at the oldest age measured, it is that age.
+        """
+        curve, names = self.age_curve(stream), {s for f in self.subsets for s in f.streams}
+        without = self.expected().get(frozenset(names - {stream}))
+        if not curve or without is None:
+            return None
+        worth = [f.age_ms for f in curve if not self.worse(f.value, without.value)]
+        lost = [f.age_ms for f in curve if self.worse(f.value, without.value)]
+        return max((age for age in worth if not lost or age < min(lost)), default=0.0)
+
+
+class Expectations:
+    """What the datasheet says to expect of answers; without a datasheet, nothing."""
+
+    def __init__(self, sheet: Datasheet | None) -> None:
+        self._figures = sheet.expected() if sheet else {}
+        self._temperatures = {frozenset(f.streams): f.temperature for f in sheet.subsets} if sheet else {}
+        self._sign = -1.0 if sheet and sheet.better == "lower" else 1.0
+        curves = {f.stream: sheet.age_curve(f.stream) for f in sheet.ages} if sheet else {}
+        self._curves = {
+            name: (np.array([f.age_ms for f in c]), np.array([c[0].value - f.value for f in c]))
+            for name, c in curves.items()
+        }
+
+    def of(self, streams: Mapping[str, Trust]) -> Expected | None:
+        """For exactly the streams that stand, less what the ages of those that are held were measured to cost.
+
+        Costs of several old streams are added, which takes them to be independent.
+        """
+        whole = self._figures.get(standing(streams))
+        if whole is None:
+            return None
+        lost = sum(self._cost(name, trust.age_ms) for name, trust in streams.items() if trust.state == "held")
+        if not lost:
+            return whole
+        return replace(whole, value=whole.value - lost, low=whole.low - lost, high=whole.high - lost)
+
+    def worth(self, streams: Collection[str]) -> float | None:
+        """The expected metric of a subset with a sign that makes more of it better."""
+        known = self._figures.get(frozenset(streams))
+        return None if known is None else self._sign * known.value
+
+    def temperature(self, streams: Mapping[str, Trust]) -> float:
+        """What logits are divided by, for probabilities that are right as often as they say."""
+        return self._temperatures.get(standing(streams), 1.0)
+
+    def _cost(self, name: str, age_ms: float | None) -> float:
+        """What is lost of the metric by this age, 0 where that was not measured; never a gain."""
+        if name not in self._curves or age_ms is None:
+            return 0.0
+        lost = float(np.interp(age_ms, *self._curves[name]))
+        return max(0.0, lost) if self._sign > 0 else min(0.0, lost)
+
+
+def standing(streams: Mapping[str, Trust]) -> frozenset[str]:
+    """The streams that an answer could be made from."""
+    return frozenset(name for name, trust in streams.items() if trust.available)
 
 
 def read_datasheet(bundle: Bundle) -> Datasheet | None:
@@ -46,12 +159,15 @@ def read_datasheet(bundle: Bundle) -> Datasheet | None:
         sheet = validate(Datasheet, strict_json(bundle[name], place))
     except ValueError as error:
         raise BundleError(complaint(error), place=place) from error
-    _check_names(sheet.subsets, bundle.manifest.stream_names, place)
+    _check_names(sheet, bundle.manifest.stream_names, place)
     return sheet
 
 
-def _check_names(figures: Iterable[SubsetFigure], known: tuple[str, ...], place: str) -> None:
-    for i, figure in enumerate(figures):
-        for stream in figure.streams:
+def _check_names(sheet: Datasheet, known: tuple[str, ...], place: str) -> None:
+    named: list[tuple[str, Iterable[str]]] = [(f"subsets.{i}.streams", f.streams) for i, f in enumerate(sheet.subsets)]
+    named += [(f"rungs.{i}.streams", f.streams) for i, f in enumerate(sheet.rungs)]
+    named += [(f"ages.{i}.stream", (f.stream,)) for i, f in enumerate(sheet.ages)]
+    for where, streams in named:
+        for stream in streams:
             if stream not in known:
-                raise BundleError(f"subsets.{i}.streams: no stream {stream!r} in the manifest", place=place)
+                raise BundleError(f"{where}: no stream {stream!r} in the manifest", place=place)

@@ -5,26 +5,23 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
 from edgefuse.config import RunConfig, load_config
-from edgefuse.datasheet import read_datasheet
-from edgefuse.errors import BundleError, UsageError
+from edgefuse.datasheet import Expectations, read_datasheet
+from edgefuse.errors import UsageError
 from edgefuse.executors import executor_of
-from edgefuse.fallback import Substitutes, descend_all, select
 from edgefuse.front import Front
-from edgefuse.fuse import fusion_of
-from edgefuse.head import Head
-from edgefuse.modes import judged_mode, mode_of
+from edgefuse.model import Model
+from edgefuse.modes import judged_mode
 from edgefuse.plan import Plan, make_plan
 from edgefuse.session import pool
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import copied, new_number
-from edgefuse.types import F32, U8, Judged, Reason, Result, Trust
+from edgefuse.types import F32, F64, Judged, Result, Trust
 from edgefuse.verdicts import close_derived, judge_in_hand
 from edgefuse.vigil import Listener, Vigil
 
@@ -32,8 +29,8 @@ from edgefuse.vigil import Listener, Vigil
 class Engine:
     """A bundle, ready to answer. `push` samples as they come; `step` at every tick; or `answer` from samples in hand.
 
-    `push` and `current` may be called from any thread. `step`, `answer` and `reset` belong to one thread at a time. An
-    engine that encodes beside its ticks has threads: `close` it, or use it in a `with` block.
+    `push` and `current` may be called from any thread; `step`, `answer`, `what_if` and `reset` belong to one thread at
+    a time. An engine that encodes beside its ticks has threads: `close` it, or use it in a `with` block.
     """
 
     def __init__(self, bundle: Bundle, config: RunConfig | None = None, *, config_place: str = "configuration") -> None:
@@ -42,12 +39,10 @@ class Engine:
         self.plan: Plan = make_plan(bundle, config or RunConfig(), config_place)
         self.pool = pool(self.plan.config.threads, shared=self.plan.config.shared_pool)
         self.datasheet = read_datasheet(bundle)
-        self._expected = self.datasheet.expected() if self.datasheet else {}
-        self._fusion = fusion_of(bundle, self.plan.config.fusion_weights == "float16", config_place)
-        self._substitutes = Substitutes.of(bundle)
-        self._executor = executor_of(bundle, self.plan, self._fusion.embeddings, self._expected)
+        self._expectations = Expectations(self.datasheet)
+        self._model = Model(bundle, self.plan, config_place)
+        self._executor = executor_of(bundle, self.plan, self._model.fusion.embeddings, self._expectations.worth)
         self._ended = weakref.finalize(self, self._executor.close)
-        self._head = Head(bundle, self._fusion.fused)
         self._listeners: list[Listener] = []
         self.reset()
 
@@ -56,6 +51,7 @@ class Engine:
         self._executor.forget()
         self._front = Front(self.plan)
         self._vigil = Vigil(self.plan.config.max_tick_gap_ms)
+        self._last: _Answered | None = None
 
     def close(self) -> None:
         """End the threads that encode beside the ticks, where there are any: no new sample is encoded by them."""
@@ -107,6 +103,24 @@ class Engine:
         watch.lap("health")
         return self._answer(t_ns, judged, watch, in_domain, pushed=False)
 
+    def what_if(self, *lost: str) -> Result:
+        """The last answer as it would be were these streams lost too; nothing of the engine is changed by asking.
+
+        UsageError: no answer has been made yet, or the bundle has no such stream.
+        """
+        for stream in lost:
+            self._expect("what_if", stream)
+        if self._last is None:
+            raise UsageError("what_if: no answer has been made yet")
+        watch, last = Stopwatch(), self._last
+        judged = [own.lost("what_if") if self.plan.names[i] in lost else own for i, own in enumerate(last.judged)]
+        trusts = self._model.fall_back(close_derived(judged, self.plan.streams), watch)
+        outputs, reason = self._model.suppose(trusts)
+        if reason is not None:
+            trusts = self._model.fall_back([own.lost(reason) for own in judged], watch)
+        explained = self._model.explain(trusts, outputs, watch) if self.plan.config.explain else {}
+        return self._result(last.t_ns, outputs, trusts, last.in_domain, watch, explained)
+
     def current(self, t_ns: int) -> Result:
         """The last answer of `step`, while it may be relied on; blind, `unwatched`, once the ticks have fallen silent.
 
@@ -114,8 +128,8 @@ class Engine:
         """
         if (last := self._vigil.current(t_ns)) is not None:
             return last
-        trusts = {name: Trust("absent", "error", "unwatched") for name in self.plan.names}
-        return self._result(t_ns, self._head.prior(), trusts, None, Stopwatch())
+        trusts = [Trust("absent", "error", "unwatched") for _ in self.plan.names]
+        return self._result(t_ns, self._model.prior, trusts, None, Stopwatch(), {})
 
     def on_mode_change(self, listener: Listener) -> None:
         """Call listener(mode before, result) whenever `step` answers in another mode than it did before.
@@ -145,20 +159,22 @@ class Engine:
         self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, in_domain: bool | None, *, pushed: bool
     ) -> Result:
         judged = self._encode(t_ns, judged, watch, patient=not pushed)
-        trusts = self._fall_back(judged, watch)
-        outputs, reason = self._fuse(trusts, watch)
+        trusts = self._model.fall_back(judged, watch)
+        outputs, reason = self._model.fuse(trusts, watch)
         if reason is not None:
             judged = [own.lost(reason) if own.sample is not None else own for own in judged]
-            trusts = self._fall_back(judged, watch)
+            trusts = self._model.fall_back(judged, watch)
         if pushed:
             self._front.used(judged, trusts)
         self._executor.finish()
-        return self._result(t_ns, outputs, dict(zip(self.plan.names, trusts, strict=True)), in_domain, watch)
+        self._last = _Answered(t_ns, judged, in_domain)
+        explained = self._model.explain(trusts, outputs, watch) if self.plan.config.explain else {}
+        return self._result(t_ns, outputs, trusts, in_domain, watch, explained)
 
     def _encode(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, *, patient: bool) -> list[Judged]:
         verdicts, asked = list(judged), set()
-        self._executor.begin(verdicts, watch, ahead=self._fusion.wants_all, patient=patient)
-        for i in self._fusion.wanted(lambda: self._stand(verdicts)):
+        self._executor.begin(verdicts, watch, ahead=self._model.fusion.wants_all, patient=patient)
+        for i in self._model.fusion.wanted(lambda: self._model.stand(verdicts)):
             asked.add(i)
             own = self._executor.embed(i, verdicts[i], t_ns, watch)
             if own.failed is not None and own.reason is not None and not patient:
@@ -168,43 +184,17 @@ class Engine:
         known = [own if i in asked else own.set_aside() for i, own in enumerate(verdicts)]
         return close_derived(known, self.plan.streams)
 
-    def _fall_back(self, judged: Sequence[Judged], watch: Stopwatch) -> list[Trust]:
-        trusts = descend_all(judged, self.plan.streams)
-        select(trusts, self._fusion.select)
-        self._substitutes.fill(trusts, self._fusion.stand_ins)
-        watch.lap("fallback")
-        return trusts
-
-    def _stand(self, judged: Sequence[Judged]) -> U8:
-        """The mask as it would be if the answer were made from these verdicts."""
-        self._fall_back(close_derived(list(judged), self.plan.streams), Stopwatch())
-        return self._fusion.select
-
-    def _fuse(self, trusts: Sequence[Trust], watch: Stopwatch) -> tuple[dict[str, F32], Reason | None]:
-        """The outputs, and why they are the prior where sane streams together gave no answer."""
-        if mode_of(trusts) == "blind":
-            return self._head.prior(), None
-        try:
-            self._fusion.run()
-            watch.lap("fuse")
-            self._head.run()
-            watch.lap("head")
-        except BundleError:
-            return self._head.prior(), "graph_failed"
-        outputs = self._head.outputs()
-        finite = all(np.isfinite(values).all() for values in outputs.values())
-        return (outputs, None) if finite else (self._head.prior(), "non_finite")
-
     def _result(
         self,
         t_ns: int,
         outputs: dict[str, F32],
-        streams: Mapping[str, Trust],
+        trusts: Sequence[Trust],
         in_domain: bool | None,
         watch: Stopwatch,
+        attribution: Mapping[str, Mapping[str, F64]],
     ) -> Result:
-        standing = frozenset(name for name, trust in streams.items() if trust.available)
-        expected = None if in_domain is False else self._expected.get(standing)
+        streams = dict(zip(self.plan.names, trusts, strict=True))
+        expected = None if in_domain is False else self._expectations.of(streams)
         mode, why = judged_mode(streams, expected, self.plan.demands)
         manifest = self.bundle.manifest
         return Result(
@@ -212,14 +202,25 @@ class Engine:
             mode=mode,
             why=why,
             outputs=outputs,
-            labels=self._head.labels(outputs, blind=mode == "blind"),
-            matches=self._head.matches(outputs, blind=mode == "blind"),
+            probabilities=self._model.head.probabilities(outputs, self._expectations.temperature(streams)),
+            labels=self._model.head.labels(outputs, blind=mode == "blind"),
+            matches=self._model.head.matches(outputs, blind=mode == "blind"),
+            attribution=attribution,
             streams=streams,
             expected=expected,
             in_domain=in_domain,
             timing_ms=watch.total(),
             bundle=(manifest.name, manifest.bundle_version),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What the last answer was made from, to be asked about."""
+
+    t_ns: int
+    judged: Sequence[Judged]
+    in_domain: bool | None
 
 
 def load(path: str | os.PathLike[str], config: str | os.PathLike[str] | RunConfig | None = None) -> Engine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from edgefuse.deadline import Times, Worth, fitting
 from edgefuse.encode import Encoder
 from edgefuse.plan import Plan, StreamPlan
 from edgefuse.stopwatch import Stopwatch
-from edgefuse.types import F32, NS_PER_MS, Expected, Judged, Reason, Sample
+from edgefuse.types import F32, NS_PER_MS, Judged, Reason, Sample
 from edgefuse.verdicts import rest_on
 from edgefuse.worker import Embedded, Worker
 
@@ -196,20 +196,18 @@ class Timed(_Threaded):
 
 
 def executor_of(
-    bundle: Bundle, plan: Plan, views: Sequence[F32], expected: Mapping[frozenset[str], Expected]
+    bundle: Bundle, plan: Plan, views: Sequence[F32], worth: Callable[[Collection[str]], float | None]
 ) -> Executor:
     """The executor that the configuration asks for, writing into `views`, one flat float32 buffer a stream.
 
-    expected: what the datasheet measured for each subset of stream names, for a deadline to choose by.
+    worth: what the datasheet expects of a subset of stream names, more being better, for a deadline to choose by.
     """
     config, names = plan.config, plan.names
-
-    def worth(streams: Collection[int]) -> float | None:
-        known = expected.get(frozenset(names[i] for i in streams))
-        return known.value if known else None
 
     if config.executor == "workers":
         return Eager(bundle, plan.streams, views)
     if config.deadline_ms is not None:
-        return Timed(bundle, plan.streams, views, config.deadline_ms, worth)
+        return Timed(
+            bundle, plan.streams, views, config.deadline_ms, lambda streams: worth([names[i] for i in streams])
+        )
     return Inline(bundle, plan.streams, views)

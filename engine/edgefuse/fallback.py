@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
+from edgefuse.impute import Imputer
 from edgefuse.plan import StreamPlan
 from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED
 from edgefuse.types import F32, U8, Judged, Rung, State, Trust
 
-_RUNG_STATE: dict[Rung, State] = {"hold": "held", "mean": "imputed", "token": "imputed", "mask": "absent"}
+_RUNG_STATE: dict[Rung, State] = {
+    "hold": "held",
+    "impute": "imputed",
+    "mean": "imputed",
+    "token": "imputed",
+    "mask": "absent",
+}
 _STATE_SELECT: dict[State, int] = {"fresh": PRESENT, "held": PRESENT, "imputed": SUBSTITUTED, "absent": ABSENT}
 
 
 @dataclass(frozen=True, slots=True)
 class Substitutes:
-    """What stands in for a stream: rung -> one float32 vector a stream, as long as the operator wants it."""
+    """What stands in for a stream: rung -> one float32 vector a stream, as long as the operator wants it.
+
+    imputer: tells it from the streams that are present, where the bundle can.
+    """
 
     blocks: dict[Rung, list[F32]]
+    imputer: Imputer | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> Substitutes:
         """Read the blocks of a bundle; a BundleError when the file has another size or holds non-finite values."""
         manifest = bundle.manifest
         spec, sizes = manifest.fallback, manifest.stand_ins
+        imputer = Imputer.of(bundle)
         if spec.file is None:
-            return cls({})
+            return cls({}, imputer)
         size = len(spec.blocks) * sum(sizes)
         values = np.frombuffer(bundle[spec.file], dtype="<f4") if len(bundle[spec.file]) == 4 * size else None
         if values is None or not np.isfinite(values).all():
             raise BundleError(f"is not {size} finite float32 values", place=bundle.place(spec.file))
         blocks = values.astype(np.float32).reshape(len(spec.blocks), -1)
         ends = np.cumsum(sizes)[:-1]
-        return cls({rung: np.split(block, ends) for rung, block in zip(spec.blocks, blocks, strict=True)})
+        split: dict[Rung, list[F32]] = {}
+        for rung, block in zip(spec.blocks, blocks, strict=True):
+            split[rung] = np.split(block, ends)
+        return cls(split, imputer)
 
     def fill(self, trusts: Sequence[Trust], out: Sequence[F32]) -> None:
-        """Put each imputed stream's stand-in into its vector of out."""
+        """Put the stand-in of each stream that has one of its own into its vector of out."""
         for i, trust in enumerate(trusts):
-            if trust.state == "imputed" and trust.rung is not None:
+            if trust.rung in self.blocks:
                 out[i][:] = self.blocks[trust.rung][i]
+
+    def teller(
+        self, trusts: Sequence[Trust], embeddings: Sequence[F32], out: Sequence[F32]
+    ) -> Callable[[U8], None] | None:
+        """What puts into out, for a mask, the stand-ins that depend on who is present; None where none does."""
+        rungs, imputer = [trust.rung == "impute" for trust in trusts], self.imputer
+        if imputer is None or not any(rungs):
+            return None
+        return lambda mask: imputer.fill(mask, rungs, embeddings, out)
 
 
 def descend(judged: Judged, plan: StreamPlan) -> Trust:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgefuse import buffers, kernels
+from edgefuse import buffers, kernels, reference
 from edgefuse.algebra import Absent
 from edgefuse.arguments import I64
 from edgefuse.bundle import Bundle
@@ -16,8 +16,8 @@ from edgefuse.fusion_base import Fusion
 from edgefuse.graph_fusion import GraphFusion, RoutedFusion
 from edgefuse.joins import Join
 from edgefuse.operators import OPERATORS
-from edgefuse.reference import ABSENT, SUBSTITUTED, Reduce
-from edgefuse.types import F16, F32
+from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED, Reduce
+from edgefuse.types import F16, F32, U8
 
 _LINE = buffers.LINE // 4  # float32 values: every embedding begins on a cache line of its own
 
@@ -54,6 +54,8 @@ class KernelFusion(Fusion):
         self._packed, self._offsets, self.embeddings = _pack(list(dims.values()))
         self._allot(len(dims), columns, width)
         self._project = self._prepared()
+        joins = self._operator.join != Join.NONE
+        self._project_rows = self._project if joins else self._prepared(rows_alone=True)
 
     def _allot(self, streams: int, columns: int, width: int) -> None:
         self.select, self._taken = np.zeros(streams, dtype=np.uint8), np.zeros(streams, dtype=np.uint8)
@@ -72,13 +74,48 @@ class KernelFusion(Fusion):
                 self._operator.join, self._rows, self._taken, self._theta, self._dim, self._rank, self.fused
             )
 
+    def each(self, selects: U8, before: Callable[[U8], None] | None = None) -> F32:
+        """As of `Fusion`; every stream is projected once, however many masks there are."""
+        if len(selects) == 0:
+            return np.zeros((0, len(self.fused)), np.float32)
+        self._taken[:] = np.where((selects == PRESENT).any(0), PRESENT, ABSENT)
+        self._project_rows()
+        if self._operator.join == Join.NONE and before is None:
+            return self._folded(self._rows, selects)
+        rows, out = self._rows.copy(), np.empty((len(selects), len(self.fused)), np.float32)
+        for fused, mask in zip(out, selects, strict=True):
+            if before is not None:
+                before(mask)
+            fused[:] = self._joined(rows, mask)
+        return out
+
+    def _folded(self, rows: F32, selects: U8) -> F32:
+        """[M, W] by one fold over rows [N, D] that are projected and activated."""
+        stood = selects == SUBSTITUTED
+        stands = np.where(stood[:, :, None], self._substitutes, rows) if stood.any() else rows[None]
+        return reference.fold_each(stands, selects != ABSENT, self._operator.reduce, self._operator.concat)
+
+    def _joined(self, rows: F32, mask: U8) -> F32:
+        self._taken[:] = mask
+        if self._operator.join == Join.NONE:
+            folded: F32 = self._folded(rows, mask[None])[0]
+            return folded
+        if self._operator.absent == Absent.ZERO_INPUT:
+            self._take_biases()
+        stood = self._taken == SUBSTITUTED
+        self._rows[:] = np.where(stood[:, None], self._substitutes, rows)
+        size = (self._dim, self._rank)
+        kernels.fuse_join(self._operator.join, self._rows, self._taken, self._theta, *size, self.fused)
+        return self.fused.copy()
+
     def _take_biases(self) -> None:
         for i in np.flatnonzero(self._taken == ABSENT):
             self._substitutes[i] = self._biases[i]
             self._taken[i] = SUBSTITUTED
 
-    def _prepared(self) -> Callable[[], None]:
-        joins = self._operator.join != Join.NONE
+    def _prepared(self, rows_alone: bool = False) -> Callable[[], None]:
+        """The projection into `fused`, or into the rows: where they are joined after, or asked for alone."""
+        joins = rows_alone or self._operator.join != Join.NONE
         return kernels.prepared_project(
             self._packed,
             self._dims,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from edgefuse.types import F32, U8
 
 
@@ -28,6 +30,21 @@ class Fusion(ABC):
         standing: gives the mask as it stands now, with what turned out to be unusable taken out.
         """
         return range(len(self.embeddings))
+
+    def each(self, selects: U8, before: Callable[[U8], None] | None = None) -> F32:
+        """float32 [M, len(fused)]: what `fused` would be with each mask of uint8 [M, N], which none of them is after.
+
+        Where a stream is present in a mask, its embedding must lie there. before: brings the stand-ins of a mask, where
+        they are not the same for all.
+        """
+        out = np.empty((len(selects), len(self.fused)), np.float32)
+        for row, mask in zip(out, selects, strict=True):
+            if before is not None:
+                before(mask)
+            self.select[:] = mask
+            self.run()
+            row[:] = self.fused
+        return out
 
     @abstractmethod
     def run(self) -> None:

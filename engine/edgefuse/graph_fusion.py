@@ -134,6 +134,19 @@ class RoutedFusion(Fusion):
         whole = branch is not None and self._stands(self.select, self._branches[branch])
         (self._experts[branch] if whole and branch is not None else self._rest).run()
 
+    def each(self, selects: U8, before: Callable[[U8], None] | None = None) -> F32:
+        """As of `Fusion`; each mask is routed by itself, among what was encoded."""
+        taken = self._branch
+
+        def route(mask: U8) -> None:
+            if before is not None:
+                before(mask)
+            self._branch = self._pick(mask)
+
+        fused = super().each(selects, route)
+        self._branch = taken
+        return fused
+
     @staticmethod
     def _stands(select: U8, streams: Iterable[int]) -> bool:
         """Are all of them there themselves? A stand-in makes no branch feasible: the others would not be heard."""

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
+from edgefuse import buffers
 from edgefuse.bundle import Bundle
 from edgefuse.manifest import OutputSpec
+from edgefuse.reference import PRESENT
 from edgefuse.session import Port, Session
-from edgefuse.types import F32
+from edgefuse.types import F32, U8
 
 
 class Head:
-    """The head network, bound to the fused vector that it reads."""
+    """The head network, bound to the fused vector that it reads, and to the mask where it reads presence bits."""
 
-    def __init__(self, bundle: Bundle, fused: F32) -> None:
-        shape = (1, *bundle.manifest.fused_shape)
+    def __init__(self, bundle: Bundle, fused: F32, select: U8) -> None:
+        shape = (1, *bundle.manifest.head_shape)
         spec = bundle.manifest.head
+        self._bits = (fused, select, buffers.zeros(math.prod(shape), np.float32)) if spec.presence_bits else None
+        read = fused if self._bits is None else self._bits[2]
         self._specs = spec.outputs
         self._buffers = {out.name: np.zeros((1, len(out.prior)), dtype=np.float32) for out in spec.outputs}
         self._session = Session(bundle[spec.file], bundle.place(spec.file))
         ports = {name: Port("float32", buffer.shape) for name, buffer in self._buffers.items()}
+        self._shape, self._free = shape[1:], _free(self._session)
         self._session.expect({"fused": Port("float32", shape)}, ports)
-        self._session.bind({"fused": fused.reshape(shape)}, self._buffers)
+        self._session.bind({"fused": read.reshape(shape)}, self._buffers)
 
     def run(self) -> None:
-        """Compute the outputs from the fused vector as it stands."""
+        """Compute the outputs from the fused vector, and the mask, as they stand."""
+        if self._bits is not None:
+            fused, select, read = self._bits
+            read[: len(fused)] = fused
+            read[len(fused) :] = select == PRESENT
         self._session.run()
+
+    def answers(self, fused: F32, selects: U8) -> dict[str, F32]:
+        """The outputs of many fused vectors float32 [M, W], each behind its mask uint8 [M, N]: name -> [M, K].
+
+        At once where the graph's batch is free, else one by one.
+        """
+        rows = fused if self._bits is None else np.hstack([fused, (selects == PRESENT).astype(np.float32)])
+        rows = rows.reshape(-1, *self._shape)
+        if self._free or len(rows) == 0:
+            return self._session.compute({"fused": rows}) if len(rows) else self._none()
+        one_by_one = [self._session.compute({"fused": row[None]}) for row in rows]
+        return {name: np.concatenate([answer[name] for answer in one_by_one]) for name in self._buffers}
+
+    def _none(self) -> dict[str, F32]:
+        return {name: np.zeros((0, buffer.shape[1]), np.float32) for name, buffer in self._buffers.items()}
 
     def outputs(self) -> dict[str, F32]:
         """What the last `run` gave: name -> float32 [K], a copy."""
@@ -36,6 +61,11 @@ class Head:
     def prior(self) -> dict[str, F32]:
         """The model's answer to nothing at all: name -> float32 [K]."""
         return {spec.name: np.asarray(spec.prior, dtype=np.float32) for spec in self._specs}
+
+    def probabilities(self, outputs: Mapping[str, F32], temperature: float) -> dict[str, F32]:
+        """softmax(logits / temperature) of every output that is class logits: name -> float32 [K]."""
+        logits = (spec.name for spec in self._specs if spec.kind == "class_logits")
+        return {name: _softmax(outputs[name], temperature) for name in logits}
 
     def labels(self, outputs: Mapping[str, F32], *, blind: bool = False) -> dict[str, str]:
         """The most likely class, or nearest entry, of every output with labels; the first where several are equal.
@@ -49,6 +79,19 @@ class Head:
         """The `top_k` nearest entries of every output that is similarities, the nearest first; none where blind."""
         similar = (spec for spec in self._specs if spec.kind == "similarity")
         return {spec.name: [] if blind else _nearest(spec, outputs[spec.name]) for spec in similar}
+
+
+def _free(session: Session) -> bool:
+    """Does the graph take any number of rows at once?"""
+    return "fused" in session.inputs and session.inputs["fused"].shape[:1] == (None,)
+
+
+def _softmax(logits: F32, temperature: float) -> F32:
+    # In double precision: a temperature may be small, and outputs large.
+    scaled = logits.astype(np.float64) / temperature
+    parts = np.exp(scaled - scaled.max())
+    shares: F32 = (parts / parts.sum()).astype(np.float32)
+    return shares
 
 
 def _nearest(spec: OutputSpec, scores: F32) -> list[tuple[str, float]]:

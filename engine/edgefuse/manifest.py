@@ -79,23 +79,45 @@ class OutputSpec(Strict):
 
 
 class HeadSpec(Strict):
-    """The network from the fused vector to the outputs."""
+    """The network from the fused vector to the outputs.
+
+    presence_bits: behind the fused vector it reads 1 for each stream that is present and 0 for the others.
+    """
 
     file: FileName
     outputs: Annotated[tuple[OutputSpec, ...], Field(min_length=1)]
+    presence_bits: bool = False
+
+
+MAX_IMPUTED = 8  # streams; above, a map for each of 2^N patterns is more than a device should carry
+
+
+class ImputeSpec(Strict):
+    """The maps by which absent streams are told from the present ones; see `edgefuse.impute` for the file's layout."""
+
+    file: FileName
+    rank: Annotated[int, Field(ge=1, le=1 << 16)] | None = None
 
 
 class FallbackSpec(Strict):
-    """The ladder the model was trained for; `file` holds float32 vectors: of each of `blocks`, one a stream."""
+    """The ladder the model was made for; `file` holds float32 vectors: of each of `blocks`, one a stream.
+
+    subset_trained: has the model learned to answer from subsets of its streams? None where nobody said.
+    """
 
     ladder: Annotated[tuple[Rung, ...], Field(min_length=1)] = ("hold", "mask")
     blocks: tuple[Literal["mean", "token"], ...] = ()
     file: FileName | None = None
+    impute: ImputeSpec | None = None
+    subset_trained: bool | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> FallbackSpec:
         if bool(self.blocks) != (self.file is not None):
             raise ValueError("blocks and file go together")
+        known = {"hold", "mask", *self.blocks} | ({"impute"} if self.impute else set())
+        if lost := [rung for rung in self.ladder if rung not in known]:
+            raise ValueError(f"rung {lost[0]!r}: the bundle holds nothing for it")
         return self
 
 
@@ -156,12 +178,16 @@ class Manifest(Strict):
         refusal = OPERATORS[spec.operator].refusal(len(self.streams), spec.dim, spec.rank, spec.grid is not None)
         if refusal is not None:
             return [f"fusion: {refusal}"]
+        if self.head.presence_bits and len(self.fused_shape) > 1:
+            return ["head.presence_bits: there are none beside maps"]
         cells = math.prod(spec.grid or ())
         most = max(math.prod(self.fused_shape), *(s.embedding_dim * cells for s in self.streams))
         found = [f"fusion: {most} values are more than {MAX_TENSOR_VALUES}"] if most > MAX_TENSOR_VALUES else []
         if spec.grid is not None and OPERATORS[spec.operator].backend == "kernel":
             maps = [(s.name, s.embedding_dim) for s in self.streams if s.embedding_dim != spec.dim]
             found += [f"streams.{n}.embedding_dim: {d} channels, the fusion joins maps of {spec.dim}" for n, d in maps]
+        if self.fallback.impute is not None and (spec.grid is not None or len(self.streams) > MAX_IMPUTED):
+            found.append(f"fallback.impute: is of vectors, and of up to {MAX_IMPUTED} streams")
         if spec.routes is not None:
             asked = [*spec.routes.gate_streams, *(name for b in spec.routes.branches for name in b.streams)]
             found += [f"fusion.routes: no stream {name!r}" for name in asked if name not in self.stream_names]
@@ -186,9 +212,15 @@ class Manifest(Strict):
 
     @property
     def fused_shape(self) -> tuple[int, ...]:
-        """Of what the head receives: a vector, or a map where a kernel joins maps."""
+        """Of what the fusion makes: a vector, or a map where a kernel joins maps."""
         kernel = OPERATORS[self.fusion.operator].backend == "kernel"
         return (self.fused_width, *(self.fusion.grid or ())) if kernel else (self.fused_width,)
+
+    @property
+    def head_shape(self) -> tuple[int, ...]:
+        """Of what the head reads: what the fusion makes, and the presence bits where it wants them."""
+        fused = self.fused_shape
+        return (fused[0] + len(self.streams),) if self.head.presence_bits else fused
 
     @property
     def stand_ins(self) -> list[int]:
@@ -199,7 +231,8 @@ class Manifest(Strict):
     def used_files(self) -> tuple[str, ...]:
         """Every file that some field refers to."""
         golden = [f for g in self.golden for f in (*g.samples.values(), *g.outputs.values())]
-        optional = [f for f in (self.fallback.file, self.datasheet) if f is not None]
+        imputed = None if self.fallback.impute is None else self.fallback.impute.file
+        optional = [f for f in (self.fallback.file, imputed, self.datasheet) if f is not None]
         routes = self.fusion.routes
         routed = () if routes is None else (routes.gate, *(branch.file for branch in routes.branches))
         parts = (*(s.encoder for s in self.streams), self.fusion.file, *routed, self.head.file, self.graph)

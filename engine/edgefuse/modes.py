@@ -14,10 +14,12 @@ class Demands:
 
     require       of each tuple of streams at least one must be there
     min_expected  what the datasheet expects of the streams that are there must not be below this, where it says
+    max_expected  nor above this, where the metric is an error
     """
 
     require: tuple[tuple[str, ...], ...] = ()
     min_expected: float | None = None
+    max_expected: float | None = None
 
 
 def mode_of(trusts: Sequence[Trust]) -> Mode:
@@ -41,6 +43,10 @@ def _unmet(streams: Mapping[str, Trust], expected: Expected | None, demands: Dem
     for some in demands.require:
         if not any(streams[name].available for name in some):
             return f"needs {' or '.join(some)}"
-    if demands.min_expected is not None and expected is not None and expected.value < demands.min_expected:
+    if expected is None:
+        return None
+    if demands.min_expected is not None and expected.value < demands.min_expected:
         return f"expected {expected.metric} {expected.value:.3g} is below {demands.min_expected:.3g}"
+    if demands.max_expected is not None and expected.value > demands.max_expected:
+        return f"expected {expected.metric} {expected.value:.3g} is above {demands.max_expected:.3g}"
     return None

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgefuse.asked import demands_of, refuse
 from edgefuse.bundle import Bundle
 from edgefuse.choice import Choice, choice_of
 from edgefuse.config import LadderStep, RunConfig, StreamConfig
+from edgefuse.datasheet import Datasheet, read_datasheet
 from edgefuse.errors import BundleError, ConfigError
 from edgefuse.manifest import StreamSpec
 from edgefuse.modalities import KINDS, Modality
@@ -89,33 +91,12 @@ def make_plan(bundle: Bundle, config: RunConfig, config_place: str = "configurat
         if name not in names:
             known = ", ".join(names)
             raise ConfigError(f"no such stream in the bundle; it has {known}", place=f"{config_place}: streams.{name}")
+    sheet = read_datasheet(bundle)
     specs = enumerate(bundle.manifest.streams)
-    streams = tuple(_plan_stream(bundle, i, spec, config, config_place) for i, spec in specs)
+    streams = tuple(_plan_stream(bundle, i, spec, config, config_place, sheet) for i, spec in specs)
     _refuse_cycles(streams, config_place)
-    if config.max_tick_gap_ms is not None:
-        refuse_gap(config.max_tick_gap_ms, config.tick_hz, config_place)
-    if config.executor == "workers" and config.deadline_ms is not None:
-        what = "with executor workers a tick waits for no encoder: there is nothing to leave out"
-        raise ConfigError(what, place=f"{config_place}: deadline_ms")
-    return Plan(streams, config, _demands(bundle, config, config_place))
-
-
-def refuse_gap(max_tick_gap_ms: float, tick_hz: float, config_place: str) -> None:
-    """Refuse ticks that are further apart than the longest gap allowed; ConfigError."""
-    if max_tick_gap_ms * tick_hz <= 1e3:
-        what = f"{max_tick_gap_ms:g} ms is no longer than the period of {tick_hz:g} ticks per second"
-        raise ConfigError(what, place=f"{config_place}: max_tick_gap_ms")
-
-
-def _demands(bundle: Bundle, config: RunConfig, config_place: str) -> Demands:
-    require = tuple((d,) if isinstance(d, str) else d.any_of for d in config.require)
-    for i, name in ((i, name) for i, some in enumerate(require) for name in some):
-        if name not in bundle.manifest.stream_names:
-            known = ", ".join(bundle.manifest.stream_names)
-            raise ConfigError(f"no stream {name!r} in the bundle; it has {known}", place=f"{config_place}: require.{i}")
-    if config.min_expected is not None and bundle.manifest.datasheet is None:
-        raise ConfigError("the bundle has no datasheet to expect from", place=f"{config_place}: min_expected")
-    return Demands(require, config.min_expected)
+    refuse(config, names, config_place)
+    return Plan(streams, config, demands_of(config, names, sheet, config_place))
 
 
 def _check_versions(bundle: Bundle) -> None:
@@ -129,7 +110,9 @@ def _check_versions(bundle: Bundle) -> None:
             raise BundleError(f"the bundle needs {name} {want} or newer, here is {have}", place=place)
 
 
-def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig, config_place: str) -> StreamPlan:
+def _plan_stream(
+    bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig, config_place: str, sheet: Datasheet | None
+) -> StreamPlan:
     ours = bundle.place(f"manifest.json: streams.{spec.name}")
     theirs = f"{config_place}: streams.{spec.name}"
     change = config.streams.get(spec.name, StreamConfig())
@@ -144,7 +127,7 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
     if tensor != (spec.tensor_dtype, spec.tensor_shape):
         said = f"{spec.tensor_dtype} {list(spec.tensor_shape)}"
         raise BundleError(f"preprocessing gives {tensor[0]} {list(tensor[1])}, the encoder takes {said}", place=ours)
-    fresh_ms, max_age_ms = _ages(spec, change, theirs)
+    fresh_ms, max_age_ms = _ages(spec, change, theirs, sheet)
     agreement, partner = _agreement(bundle, modality, change, theirs)
     return StreamPlan(
         index=index,
@@ -172,9 +155,12 @@ def _plan_stream(bundle: Bundle, index: int, spec: StreamSpec, config: RunConfig
     )
 
 
-def _ages(spec: StreamSpec, change: StreamConfig, place: str) -> tuple[float, float]:
+def _ages(spec: StreamSpec, change: StreamConfig, place: str, sheet: Datasheet | None) -> tuple[float, float]:
+    """fresh_ms and max_age_ms: the configuration's, else the bundle's, within what was measured to be worth holding."""
     fresh_ms = change.fresh_ms if change.fresh_ms is not None else spec.fresh_ms
-    max_age_ms = change.max_age_ms if change.max_age_ms is not None else spec.max_age_ms
+    measured_ms = None if sheet is None else sheet.hold_until_ms(spec.name)
+    held_ms = spec.max_age_ms if measured_ms is None else max(fresh_ms, min(spec.max_age_ms, measured_ms))
+    max_age_ms = change.max_age_ms if change.max_age_ms is not None else held_ms
     if change.latency_ms and change.clock is None:
         raise ConfigError("is of a sensor with a `clock` of its own", place=f"{place}.latency_ms")
     if max_age_ms < fresh_ms:
@@ -197,7 +183,8 @@ def _ladder(bundle: Bundle, change: StreamConfig, config: RunConfig, place: str)
     if ladder is None:
         return tuple(Step(rung) for rung in bundle.manifest.fallback.ladder)
     for step in ladder:
-        if step.rung in ("mean", "token") and step.rung not in bundle.manifest.fallback.blocks:
+        spec = bundle.manifest.fallback
+        if step.rung not in ("hold", "mask", *spec.blocks, *(("impute",) if spec.impute else ())):
             raise ConfigError(f"rung {step.rung!r}: the bundle holds no such embeddings", place=f"{place}.ladder")
     return tuple(_step(step) for step in ladder)
 

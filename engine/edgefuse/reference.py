@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse import arguments
 from edgefuse.arguments import I64
@@ -153,3 +154,29 @@ def lidar_grid(
     np.maximum.at(out[bands].reshape(-1), cell, good[used, 2] - z_edges_m[0] + np.float32(0))  # + 0 turns -0 into 0
     np.maximum.at(out[bands + 1].reshape(-1), cell, np.clip(good[used, 3], 0, 1) + np.float32(0))
     return int(used.sum())
+
+
+_NEUTRAL: dict[int, float] = {
+    Reduce.SUM: 0.0,
+    Reduce.AVERAGE: 0.0,
+    Reduce.MAX: -np.inf,
+    Reduce.PRODUCT: 1.0,
+    Reduce.JOINT_PRODUCT: 1.0,
+}
+
+
+def fold_each(rows: F32, taken: NDArray[np.bool_], reduce: int, concat: bool) -> F32:
+    """Fold rows float32 [M or 1, N, D] by masks bool [M, N]: what `fuse_project` makes of each, [M, width].
+
+    The blocks if concat, zeros where not taken; then the reduction over the streams taken, few of them as in `fold`.
+    """
+    inside = taken[:, :, None]
+    parts = [np.where(inside, rows, np.float32(0.0)).reshape(len(taken), -1)] if concat else []
+    if reduce:
+        with np.errstate(all="ignore"):
+            z = _FOLDS[reduce].reduce(np.where(inside, rows, np.float32(_NEUTRAL[reduce])), axis=1)
+        count = taken.sum(1, dtype=np.float32)[:, None]
+        z = z / np.maximum(count, np.float32(1.0)) if reduce == Reduce.AVERAGE else z
+        enough = count >= (2 if reduce == Reduce.JOINT_PRODUCT else 1)
+        parts.append(np.where(enough, z, np.float32(reduce == Reduce.PRODUCT)))
+    return np.concatenate(parts, axis=1)

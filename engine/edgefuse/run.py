@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from edgefuse.asked import refuse_gap
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.live import LiveTable
-from edgefuse.plan import refuse_gap
 from edgefuse.replay import Tick, injected, replay, same_world
 from edgefuse.sinks.jsonl import JsonlSink
 from edgefuse.sources import Source, open_source

@@ -92,12 +92,15 @@ class Session:
         self._binding: Any = None
 
     def expect(self, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
-        """Refuse a graph whose interface is not the declared one; a BundleError naming the port."""
+        """Refuse a graph whose interface is not the declared one; a BundleError naming the port.
+
+        An axis that the graph leaves free fits any length.
+        """
         for side, have, want in (("input", self.inputs, inputs), ("output", self.outputs, outputs)):
             if set(have) != set(want):
                 raise BundleError(f"{side}s are {sorted(have)}, the manifest needs {sorted(want)}", place=self._place)
             for name, port in want.items():
-                if have[name] != port:
+                if not _fits(have[name], port):
                     raise BundleError(f"{side} {name!r} is {_words(have[name])}, not {_words(port)}", place=self._place)
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
@@ -148,6 +151,12 @@ def _translated(place: str) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())
         raise BundleError(f"ONNX Runtime refuses it: {text[:400]}", place=place) from error
+
+
+def _fits(have: Port, want: Port) -> bool:
+    if have.dtype != want.dtype or len(have.shape) != len(want.shape):
+        return False
+    return all(mine in (None, asked) for mine, asked in zip(have.shape, want.shape, strict=True))
 
 
 def _port(node: Any) -> Port:

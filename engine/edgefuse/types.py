@@ -24,7 +24,7 @@ NS_PER_S = 1_000_000_000
 
 State = Literal["fresh", "held", "imputed", "absent"]
 Mode = Literal["full", "degraded", "abstain", "blind"]
-Rung = Literal["hold", "mean", "token", "mask"]
+Rung = Literal["hold", "impute", "mean", "token", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +116,18 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the datasheet measured at export for exactly this subset of streams: value in [low, high] at 95 %."""
+    """What the datasheet measured at export for exactly this subset of streams: value in [low, high] at 95 %.
+
+    Of streams that are held, it is less what their age was measured to cost. better: is more of the metric good, or
+    less?
+    """
 
     metric: str
     value: float
     low: float
     high: float
     n: int
+    better: Literal["higher", "lower"] = "higher"
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -134,6 +139,10 @@ class Result:
 
     outputs    name -> float32 vector, as the head gives it (class logits, regression values, similarities)
     labels     name -> the most likely class, or the nearest entry, for outputs that have labels
+    probabilities  name -> float32 [K] of an output that is class logits: softmax(logits / T), T the datasheet's for
+               these streams, 1 where it measured none
+    attribution  output -> stream -> float64 [K]: its exact Shapley value, the part of outputs - prior that it made;
+               exactly 0 for an absent stream. Empty unless `explain` asks for it
     matches    name -> (label, similarity) of the nearest entries, the nearest first, for outputs that are similarities
     why        what makes the mode `abstain`, in words
     expected   None where the bundle measured nothing, or where `in_domain` is False
@@ -152,6 +161,8 @@ class Result:
     bundle: tuple[str, int]
     why: str | None = None
     matches: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    probabilities: Mapping[str, F32] = field(default_factory=dict)
+    attribution: Mapping[str, Mapping[str, F64]] = field(default_factory=dict)
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -168,7 +179,8 @@ class Result:
             "t_ns": self.t_ns,
             "mode": self.mode,
             **({"why": self.why} if self.why else {}),
-            "outputs": {name: [float(v) for v in values] for name, values in outputs.items()},
+            "outputs": {name: _floats(values) for name, values in outputs.items()},
+            "probabilities": {name: _floats(values) for name, values in self.probabilities.items()},
             "labels": dict(self.labels),
             "streams": {name: trust.as_json() for name, trust in self.streams.items()},
             "expected": self.expected.as_json() if self.expected else None,
@@ -176,7 +188,16 @@ class Result:
             "timing_ms": {stage: round(ms, 4) for stage, ms in self.timing_ms.items()},
             "bundle": {"name": self.bundle[0], "version": self.bundle[1]},
             **({"matches": {name: _pairs(found) for name, found in self.matches.items()}} if self.matches else {}),
+            **({"attribution": self._attribution()} if self.attribution else {}),
         }
+
+    def _attribution(self) -> dict[str, dict[str, list[float]]]:
+        parts = self.attribution.items()
+        return {output: {name: _floats(phi) for name, phi in streams.items()} for output, streams in parts}
+
+
+def _floats(values: Array) -> list[float]:
+    return [float(v) for v in values]
 
 
 def _pairs(found: Sequence[tuple[str, float]]) -> list[dict[str, object]]:

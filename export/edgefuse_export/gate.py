@@ -85,7 +85,7 @@ def _ports(bundle: Bundle) -> list[tuple[str, dict[str, Port], dict[str, Port]]]
     ]
     return [
         *encoders,
-        (manifest.head.file, {"fused": Port("float32", (1, *manifest.fused_shape))}, _float_ports(sizes, 1)),
+        (manifest.head.file, {"fused": Port("float32", (1, *manifest.head_shape))}, _float_ports(sizes, 1)),
         (manifest.graph, {**whole, "present": Port("bool", (None, width))}, _float_ports(sizes, None)),
     ]
 

@@ -71,6 +71,12 @@ class GraphFusion(nn.Module):
             )
         return fused
 
+    def auxiliary(self, embeddings: Sequence[Tensor], present: Tensor) -> Tensor | None:
+        """What the operator adds to the loss of a training, a scalar; None where it adds nothing."""
+        extra = getattr(self.module, "auxiliary", None)
+        loss: Tensor | None = None if extra is None else extra(list(embeddings), present)
+        return loss
+
     def named_arrays(self) -> dict[str, Tensor]:
         """Nothing: the weights are in the graph."""
         return {}

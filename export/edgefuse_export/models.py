@@ -20,10 +20,12 @@ class FusionModel(nn.Module):
 
     operator a name of `edgefuse.operators.OPERATORS`, or a module of your own (see `GraphFusion`)
     head     any module from float32 [B, width] to [B, K] (one output) or to a dict of them; `width` is
-             `edgefuse.operators.OPERATORS[operator].width(len(streams), dim, rank)`, of maps [B, width, H, W]
+             `edgefuse.operators.OPERATORS[operator].width(len(streams), dim, rank)`, of maps [B, width, H, W]; and
+             one more for each stream where it reads presence bits
     absent   what stands for an absent stream: the operator's "identity", or a learned "token" of its own
     rank     of the operators that have one; 4 where it is not said
     grid     rows and columns of the maps that are joined, for the operators that join maps
+    presence_bits   the head also reads, behind the fused vector, 1 for each stream that is present and 0 for the others
     Raises ExportError naming the stream, the output or the operator that is wrong.
     """
 
@@ -39,14 +41,18 @@ class FusionModel(nn.Module):
         absent: Absent = "identity",
         rank: int | None = None,
         grid: Grid | None = None,
+        presence_bits: bool = False,
     ) -> None:
         super().__init__()
         self.streams, self.outputs, self.absent = dict(streams), tuple(outputs), absent
+        self.presence_bits = presence_bits
         self.specs = tuple(spec_of(name, stream) for name, stream in self.streams.items())
         self._check()
         # Not by name: a ModuleDict refuses streams that are called `type` or `keys`.
         self.encoders = nn.ModuleList(stream.encoder for stream in self.streams.values())
         self.fusion = _fusion(operator, {n: s.dim for n, s in self.streams.items()}, dim, absent, rank, grid)
+        if presence_bits and self.joins_maps:
+            raise ExportError("presence bits stand beside a fused vector: there are none for maps")
         self.head = head
         for k, output in enumerate(self.outputs):
             self.register_buffer(f"prior_{k}", torch.zeros(output.size))
@@ -68,7 +74,8 @@ class FusionModel(nn.Module):
     @property
     def fused_shape(self) -> tuple[int, ...]:
         """Of what the head reads: (width,), or (width, H, W) where maps are joined into maps."""
-        return (self.fusion.width, *(self.fusion.grid or ())) if self.joins_maps else (self.fusion.width,)
+        bits = len(self.streams) if self.presence_bits else 0
+        return (self.fusion.width, *(self.fusion.grid or ())) if self.joins_maps else (self.fusion.width + bits,)
 
     @property
     def joins_maps(self) -> bool:
@@ -96,12 +103,16 @@ class FusionModel(nn.Module):
     def fused(self, inputs: Mapping[str, Tensor], present: Tensor | None = None) -> Tensor:
         """What the head would read, float32 [B, width]: to make the entries of a similarity head from known samples."""
         present = self._presence(inputs, present)
-        fused: Tensor = self.fusion(self.encode(inputs, present), present)
-        return fused
+        return self.fuse(self.encode(inputs, present), present)
+
+    def fuse(self, embeddings: Sequence[Tensor], present: Tensor) -> Tensor:
+        """What the head reads, [B, *fused_shape], from embeddings [B, d_i] and present, bool [B, N]."""
+        fused: Tensor = self.fusion(embeddings, present)
+        return torch.cat([fused, present.to(fused.dtype)], dim=1) if self.presence_bits else fused
 
     def answer(self, embeddings: Sequence[Tensor], present: Tensor) -> dict[str, Tensor]:
         """Output name -> float32 [B, K], from embeddings [B, d_i] and present, bool [B, N]."""
-        outputs = self.heads(self.fusion(embeddings, present))
+        outputs = self.heads(self.fuse(embeddings, present))
         some = present.any(1, keepdim=True)
         return {o.name: torch.where(some, outputs[o.name], self.prior(o.name)) for o in self.outputs}
 

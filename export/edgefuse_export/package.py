@@ -96,7 +96,11 @@ def contents(recipe: Recipe, tensors: Mapping[str, Array], graphs: Graphs) -> tu
         "domain": recipe.domain,
         "streams": [_stream(model, spec) for spec in model.specs],
         "fusion": _fusion(model),
-        "head": {"file": "head.onnx", "outputs": [_output(model, o.name, o.words) for o in model.outputs]},
+        "head": {
+            "file": "head.onnx",
+            "outputs": [_output(model, o.name, o.words) for o in model.outputs],
+            "presence_bits": model.presence_bits,
+        },
         "fallback": fallback,
         "graph": "model.onnx",
         "golden": golden,

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +20,72 @@ from tqdm import tqdm
 from edgefuse.datasheet import Datasheet
 from edgefuse.files import write_whole
 from edgefuse.schema import complaint, validate
-from edgefuse.sources.site import OUTPUT_NAME, snapshot
 from edgefuse_export.errors import ExportError
 from edgefuse_export.evaluate import as_json, evaluate
-from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
 from edgefuse_export.package import Recipe
-from edgefuse_export.site_data import CHECK_SEED, TEST_SEED, TRAIN_SEED, site_data
-from edgefuse_export.site_model import site_model
-from edgefuse_export.training import Settings, Trained, train
+from edgefuse_export.settings import Settings
+from edgefuse_export.task import Task
+from edgefuse_export.tasks import open_task
+from edgefuse_export.training import Trained, fresh_model, train
 
-WORKERS = 2
-CHECKED = 8  # moments that the gate checks the site's bundle with
+NAMES = {"weights": "weights.safetensors", "run": "run.json", "report": "report.json"}
 
 
-def train_run(folder: Path, settings: Settings) -> tuple[Datasheet, dict[str, Any]]:
-    """Make data, train, measure, and write weights.safetensors, run.json and report.json. Gives the figures.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: what it was trained on, the settings, the model in evaluation mode, and what was measured."""
 
-    ExportError where the folder cannot be written.
+    task: Task
+    settings: Settings
+    model: FusionModel
+    sheet: Datasheet
+
+
+def train_run(folder: Path, data: str, given: Mapping[str, Any]) -> tuple[Datasheet, dict[str, Any]]:
+    """Make or read data, train, measure, and write weights.safetensors, run.json and report.json. Gives the figures.
+
+    given: the settings that are not to be the task's own. ExportError where the folder cannot be written.
     """
     begin = time.monotonic()
-    deadline_s = begin + 60.0 * settings.minutes
     try:
-        training = _data(folder / "train", TRAIN_SEED, settings.samples)
-        testing = _data(folder / "test", TEST_SEED, settings.test_samples)
+        task = open_task(data, Settings(**given), folder, progress)
+        settings = Settings(**{**task.defaults, **given})
         made_s = time.monotonic() - begin
-        trained = train(training, settings, deadline_s, _progress)
-        split = f"simulated sites unseen in training, seeds from {TEST_SEED}"
-        sheet = evaluate(trained.model, testing, OUTPUT_NAME, split)
+        trained = train(task, settings, progress, begin + 60.0 * settings.minutes)
+        sheet = evaluate(trained.model, task.test, task.output.name, task.split)
         report = _report(settings, trained, sheet, made_s, time.monotonic() - begin)
-        _write(folder, settings, trained, report)
+        _write(folder, data, settings, trained, report)
     except OSError as error:
         raise ExportError(f"{folder}: {error.strerror or error}") from error
     return sheet, report
 
 
-def recipe_of_run(folder: Path) -> Recipe:
-    """The bundle of a finished run. ExportError where the folder holds none."""
+def open_run(folder: Path) -> Run:
+    """A finished run. ExportError where the folder holds none."""
     try:
-        settings = Settings(**json.loads((folder / "run.json").read_text())["settings"])
-        report = json.loads((folder / "report.json").read_text())
-        model = load_weights(site_model(settings.operator, settings.dim), folder / "weights.safetensors")
+        known = json.loads((folder / NAMES["run"]).read_text())
+        report = json.loads((folder / NAMES["report"]).read_text())
+        settings = Settings(**known["settings"])
+        task = open_task(known["data"], settings, folder, progress)
+        model = load_weights(fresh_model(task, settings), folder / NAMES["weights"])
         sheet = validate(Datasheet, report["datasheet"])
     except OSError as error:
         raise ExportError(f"{folder} holds no finished run: {error.filename}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         what = complaint(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
         raise ExportError(f"{folder} holds no run of this version: {what}") from error
-    samples = [snapshot(CHECK_SEED + k).payloads for k in range(CHECKED)]
-    keys = ("samples", "epochs", "batch", "learning_rate", "drop_rate", "seed")
-    provenance = {"command": "edgefuse-export train", **{key: settings.as_json()[key] for key in keys}}
-    return Recipe(model, "site", samples, domain="site", datasheet=sheet, provenance=provenance)
+    return Run(task, settings, model, sheet)
+
+
+def recipe_of_run(folder: Path) -> Recipe:
+    """The bundle of a finished run. ExportError where the folder holds none."""
+    run = open_run(folder)
+    keys = ("epochs", "batch", "learning_rate", "seed")
+    task, settings = run.task, run.settings
+    provenance: dict[str, str | int | float] = {"command": "edgefuse-export train", "samples": len(task.train)}
+    provenance |= {key: getattr(settings, key) for key in keys} | settings.recipe
+    return Recipe(run.model, task.name, task.samples(), domain=task.name, datasheet=run.sheet, provenance=provenance)
 
 
 def recipe_of_factory(name: str) -> Recipe:
@@ -101,13 +117,9 @@ def load_weights(model: FusionModel, path: Path) -> FusionModel:
     return model.eval()
 
 
-def _data(folder: Path, first_seed: int, samples: int) -> Labelled:
-    workers = WORKERS if samples >= 200 else 1  # below, starting them takes longer
-    return site_data(folder, first_seed, samples, workers, lambda rows: _progress(rows, samples, folder.name))
-
-
-def _progress(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
-    yield from tqdm(items, total=total, desc=what, file=sys.stderr, mininterval=1.0)
+def progress(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
+    """The items, with a bar on stderr where that is a terminal."""
+    yield from tqdm(items, total=total, desc=what, file=sys.stderr, mininterval=1.0, disable=None)
 
 
 def _report(settings: Settings, trained: Trained, sheet: Datasheet, made_s: float, whole_s: float) -> dict[str, Any]:
@@ -121,9 +133,11 @@ def _report(settings: Settings, trained: Trained, sheet: Datasheet, made_s: floa
     }
 
 
-def _write(folder: Path, settings: Settings, trained: Trained, report: dict[str, Any]) -> None:
+def _write(folder: Path, data: str, settings: Settings, trained: Trained, report: dict[str, Any]) -> None:
     state = {name: value.contiguous() for name, value in trained.model.state_dict().items()}
-    run = {"settings": settings.as_json(), "torch": torch.__version__, "threads": torch.get_num_threads()}
-    write_whole(folder / "weights.safetensors", save(state))
-    write_whole(folder / "run.json", json.dumps(run, indent=1).encode())
-    write_whole(folder / "report.json", json.dumps(report, indent=1, allow_nan=False).encode())
+    threads = torch.get_num_threads()
+    run = {"data": data, "settings": settings.as_json(), "torch": torch.__version__, "threads": threads}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / NAMES["weights"], save(state))
+    write_whole(folder / NAMES["run"], json.dumps(run, indent=1).encode())
+    write_whole(folder / NAMES["report"], json.dumps(report, indent=1, allow_nan=False).encode())

@@ -36,6 +36,16 @@ AGES: Mapping[str, Ages] = {
 
 def site_model(operator: str = "multconcat", dim: int = 64) -> FusionModel:
     """A fresh reference model: camera, depth, lidar and GPS to the four actions; weights drawn from torch's seed."""
+    streams = site_streams()
+    row = OPERATORS[operator]
+    dim = len(LABELS) if row.classes else dim
+    width = row.width(len(streams), dim, row.default_rank)
+    head = nn.Identity() if row.classes else nn.Linear(width, len(LABELS))
+    return FusionModel(streams, operator, dim, head, [ClassOutput(OUTPUT_NAME, LABELS)])
+
+
+def site_streams() -> Mapping[str, Stream]:
+    """Fresh encoders for the site's four streams, weights drawn from torch's seed."""
     lidar = PREPROCESS["lidar"]
     grid = len(lidar["z_edges_m"]) + 1
     picture = (PREPROCESS["camera"]["height"], PREPROCESS["camera"]["width"])
@@ -45,12 +55,7 @@ def site_model(operator: str = "multconcat", dim: int = 64) -> FusionModel:
         "lidar": (conv_encoder(nn.Identity(), (grid, 16, 32, 48), (lidar["rows"], lidar["cols"]), 16, 64, DROPOUT), 64),
         "gps": (mlp_encoder(GpsInput(), 6, 64, 32), 32),
     }
-    streams = {name: _stream(name, *encoders[name]) for name in PREPROCESS}
-    row = OPERATORS[operator]
-    dim = len(LABELS) if row.classes else dim
-    width = row.width(len(streams), dim, row.default_rank)
-    head = nn.Identity() if row.classes else nn.Linear(width, len(LABELS))
-    return FusionModel(streams, operator, dim, head, [ClassOutput(OUTPUT_NAME, LABELS)])
+    return {name: _stream(name, *encoders[name]) for name in PREPROCESS}
 
 
 def _stream(name: str, encoder: nn.Module, dim: int) -> Stream:

@@ -44,7 +44,7 @@ def to_onnx(model: FusionModel) -> Graphs:
     encoders = {spec.name: _checked(_encoder(spec, bodies[spec.name]), spec.name) for spec in model.specs}
     whole = compose(model, bodies, fusion, head)
     graphs = {name: _checked(single(body), name) for name, body in fusion_files(model, fusion).items()}
-    return Graphs(encoders, _checked(single(head), "head"), _checked(whole, "model"), graphs)
+    return Graphs(encoders, _checked(head, "head"), _checked(whole, "model"), graphs)
 
 
 def compose(model: FusionModel, bodies: Mapping[str, Any], fusion: Any, head: Any) -> Any:
@@ -59,7 +59,9 @@ def compose(model: FusionModel, bodies: Mapping[str, Any], fusion: Any, head: An
         graph.node.append(_cast(spec.name, f"{spec.name}/{VALUES}"))
         _append(graph, bodies[spec.name].graph, f"{spec.name}/", {f"{spec.name}/embedding": f"Fusion/{spec.name}"})
     graph.input.append(helper.make_tensor_value_info("present", TensorProto.BOOL, [BATCH, len(model.specs)]))
-    _append(graph, fusion.graph, "Fusion/", {"Fusion/present": "present", "Fusion/fused": "Head/fused"})
+    fused = "Fusion/fused" if model.presence_bits else "Head/fused"
+    _append(graph, fusion.graph, "Fusion/", {"Fusion/present": "present", "Fusion/fused": fused})
+    graph.node.extend(_bits(fused) if model.presence_bits else ())
     _append(graph, head.graph, "Head/", {})
     graph.node.extend(_some())
     graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "Axis"))
@@ -71,6 +73,12 @@ def compose(model: FusionModel, bodies: Mapping[str, Any], fusion: Any, head: An
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edgefuse"
     )
+
+
+def _bits(fused: str) -> list[Any]:
+    """What the head reads: the fused vector, and behind it the mask as numbers."""
+    cast = helper.make_node("Cast", ["present"], ["Bits"], to=TensorProto.FLOAT)
+    return [cast, helper.make_node("Concat", [fused, "Bits"], ["Head/fused"], axis=1)]
 
 
 def _some() -> list[Any]:

@@ -15,6 +15,7 @@ from edgefuse_export.graphs.base import GraphOperator
 from edgefuse_export.graphs.bottleneck import Bottleneck
 from edgefuse_export.graphs.dynamic import Dynamic
 from edgefuse_export.graphs.early import Early
+from edgefuse_export.graphs.shaspec import ShaSpec
 from edgefuse_export.graphs.tensor import TensorFusion
 
 __all__ = ["GRAPHS", "GraphBuilder", "GraphOperator"]
@@ -36,5 +37,6 @@ GRAPHS: Mapping[str, GraphBuilder] = {
     "self_cross_attention": SelfCrossAttention,
     "attend_fusion": AttendFusion,
     "bottleneck": Bottleneck,
+    "shaspec": ShaSpec,
     "dynamic": Dynamic,
 }

@@ -1,0 +1,105 @@
+"""Attribution: what the model answers from other subsets of what it holds, and what each stream made of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgefuse.errors import BundleError
+from edgefuse.fallback import Substitutes, descend, select
+from edgefuse.fusion_base import Fusion
+from edgefuse.head import Head
+from edgefuse.plan import StreamPlan
+from edgefuse.reference import PRESENT
+from edgefuse.shapley import shapley_weights
+from edgefuse.types import F32, F64, U8, Judged, Trust
+
+
+class Subsets:
+    """Answers from subsets of the streams whose embeddings lie in the fusion's buffers, by its own masks and stand-ins.
+
+    The mask of the fusion is another subset's afterwards, until the next answer is made.
+    """
+
+    def __init__(self, fusion: Fusion, substitutes: Substitutes, head: Head) -> None:
+        self._fusion, self._substitutes, self._head = fusion, substitutes, head
+
+    def answers(self, selects: U8, trusts: Sequence[Trust]) -> dict[str, F32]:
+        """Output -> float32 [M, K] for the masks uint8 [M, N]; trusts say on which rung a stream is that is lost."""
+        fusion = self._fusion
+        self._substitutes.fill(trusts, fusion.stand_ins)
+        before = self._substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins)
+        return self._head.answers(fusion.each(selects, before), selects)
+
+
+@dataclass(frozen=True, slots=True)
+class _Game:
+    """Who plays, and the masks of their coalitions uint8 [2^players, N]; bit k of a row's number is player k."""
+
+    players: tuple[int, ...]
+    selects: U8
+
+
+class Attribution:
+    """Shares the difference between an answer and the prior out among the streams, by exact Shapley values.
+
+    The value of a subset is what the model answers from just these streams; of none it is the prior. Shapley 1953;
+    Lundberg and Lee 2017, arXiv 1705.07874, with streams as the players. It says something of the world only where the
+    model was trained to answer from subsets.
+    """
+
+    def __init__(self, plans: Sequence[StreamPlan], subsets: Subsets, prior: Mapping[str, F32]) -> None:
+        self._plans, self._subsets, self._prior = plans, subsets, prior
+        self._lost = [descend(Judged("error", "what_if", None, None, False), plan) for plan in plans]
+        self._games: dict[bytes, _Game] = {}
+
+    def of(self, trusts: Sequence[Trust], outputs: Mapping[str, F32]) -> dict[str, dict[str, F64]]:
+        """Output -> stream -> phi float64 [K], which sum to outputs - prior; outputs as answered from these trusts.
+
+        Empty where the model gives no finite answer from one of the subsets.
+        """
+        game = self._game(trusts)
+        lost = [self._lost[i] if i in game.players else trust for i, trust in enumerate(trusts)]
+        try:
+            answers = self._subsets.answers(game.selects[1:-1], lost)
+        except BundleError:
+            return {}
+        some = (game.selects[1:-1] == PRESENT).any(1)[:, None]  # a child alone, its parent lost, is nobody
+        parts = {name: np.where(some, answers[name], self._prior[name]) for name in outputs}
+        values = {name: np.vstack([self._prior[name], parts[name], full]) for name, full in outputs.items()}
+        if not all(np.isfinite(told).all() for told in values.values()):
+            return {}
+        return {name: self._shares(game.players, told) for name, told in values.items()}
+
+    def _game(self, trusts: Sequence[Trust]) -> _Game:
+        mask = np.zeros(len(trusts), np.uint8)
+        select(trusts, mask)
+        key = mask.tobytes()
+        if key not in self._games:
+            self._games[key] = self._drawn_up(mask)
+        return self._games[key]
+
+    def _drawn_up(self, mask: U8) -> _Game:
+        players = tuple(int(i) for i in np.flatnonzero(mask == PRESENT))
+        lost = np.zeros_like(mask)
+        select(self._lost, lost)
+        selects = np.tile(mask, (1 << len(players), 1))
+        for number, row in enumerate(selects):
+            gone = self._with_children({player for k, player in enumerate(players) if not number >> k & 1})
+            row[list(gone)] = lost[list(gone)]
+        return _Game(players, selects)
+
+    def _with_children(self, gone: set[int]) -> set[int]:
+        """The streams, and all that are derived from them."""
+        while more := {own.index for own in self._plans if own.parent in gone} - gone:
+            gone = gone | more
+        return gone
+
+    def _shares(self, players: Sequence[int], values: F32) -> dict[str, F64]:
+        """values float32 [2^players, K], the empty set first and all of them last."""
+        phi = shapley_weights(len(players)) @ values.astype(np.float64) if players else ()
+        made = dict(zip(players, phi, strict=True))
+        nothing = np.zeros(values.shape[1])
+        return {plan.name: made.get(plan.index, nothing) for plan in self._plans}

@@ -1,0 +1,157 @@
+"""The study of absence: one model for every subset of its streams, against a specialist trained for just that subset.
+
+A training is one (role, streams, seed). The bundle is trained with the task's recipe for absence and measured on every
+subset; `whole` is trained without it; a specialist has the streams of its subset only. All have the same budget.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgefuse.operators import subsets
+from edgefuse.schema import Finite, Strict
+from edgefuse_export.evaluate import right_answers
+from edgefuse_export.seeded import alone
+from edgefuse_export.settings import Settings
+from edgefuse_export.store import Store
+from edgefuse_export.task import Task
+from edgefuse_export.tasks import open_task
+from edgefuse_export.training import Progress, train
+from edgefuse_export.workers import worked
+
+NAME = "absence.jsonl"
+JOINER = "+"  # of the streams of a subset
+Role = Literal["bundle", "whole", "specialist"]
+Rows = NDArray[np.bool_]
+
+# What trainings depend on, in this package: a change elsewhere leaves finished ones good.
+SOURCES = ("training", "augment", "dropout", "encoders", "fusion", "joins", "models", "graphs", "site_model")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One training: its role, the streams it has, joined, and its seed."""
+
+    role: Role
+    streams: str
+    seed: int
+
+
+class Outcome(Strict):
+    """What became of a unit: mean loss of the last epoch, and for each subset which test rows it answered right.
+
+    right: subset, as `a+b` -> the n bits, packed and in base 64.
+    """
+
+    role: Role
+    streams: str
+    seed: int
+    loss: Finite | None
+    n: int
+    right: dict[str, str]
+
+    @property
+    def unit(self) -> Unit:
+        return Unit(self.role, self.streams, self.seed)
+
+    def rows(self, subset: str) -> Rows:
+        """bool [n]: which test rows were answered right from this subset."""
+        packed = np.frombuffer(base64.b64decode(self.right[subset]), np.uint8)
+        return np.unpackbits(packed, count=self.n).astype(np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study is of: the task by its name, the settings, how many seeds, and where its data and trainings lie."""
+
+    data: str
+    settings: Settings
+    seeds: int
+    work: Path
+
+
+def study(plan: Plan, workers: int, progress: Progress) -> list[Outcome]:
+    """Every training of the plan; what `work` already holds of just this is not done again."""
+    task = open_task(plan.data, plan.settings, plan.work, progress)
+    store = Store(plan.work / NAME, fingerprint(plan, task), Outcome, lambda outcome: outcome.unit)
+    units = list(units_of(list(task.train.tensors), plan.seeds))
+    missing = [unit for unit in units if unit not in store.outcomes]
+    with worked(functools.partial(measure, plan), missing, workers) as outcomes:
+        for outcome in progress(outcomes, len(missing), "trainings"):
+            store.add(outcome)
+    return [store.outcomes[unit] for unit in units]
+
+
+def units_of(names: list[str], seeds: int) -> Iterator[Unit]:
+    """Seed by seed: the bundle, the model without training for absence, and a specialist for each smaller subset.
+
+    The specialist of all streams is the model without training for absence.
+    """
+    whole = JOINER.join(names)
+    for seed in range(seeds):
+        yield Unit("bundle", whole, seed)
+        yield Unit("whole", whole, seed)
+        yield from (Unit("specialist", JOINER.join(s), seed) for s in subsets(names) if len(s) < len(names))
+
+
+def measure(plan: Plan, unit: Unit) -> Outcome:
+    """Do one training, in one thread, and ask it about the test rows: the whole one too about every subset."""
+    task, names = _task(plan), unit.streams.split(JOINER)
+    settings = replace(plan.settings, seed=unit.seed)
+    if unit.role != "bundle":
+        settings = replace(settings, subsets=0)
+    asked = [tuple(names)] if unit.role == "specialist" else subsets(names)
+    with alone(unit.seed):
+        trained = train(task, settings, _unseen, only=frozenset(names))
+        right = right_answers(trained.model, task.test.only(frozenset(names)), task.output.name, asked)
+    loss = trained.losses[-1]
+    packed = {JOINER.join(s): _packed(rows) for s, rows in zip(asked, right, strict=True)}
+    return Outcome(**asdict(unit), loss=loss if math.isfinite(loss) else None, n=len(task.test), right=packed)
+
+
+def fingerprint(plan: Plan, task: Task) -> str:
+    """Of all that outcomes depend on: data, settings but the seed, torch, and the sources that make and train."""
+    settings = {k: v for k, v in plan.settings.as_json().items() if k not in ("seed", "minutes")}
+    digest = hashlib.sha256(json.dumps([settings, torch.__version__], sort_keys=True).encode())
+    for data in (task.train, task.test):
+        for array in (*data.tensors.values(), data.labels):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    for file in _sources(plan.data.partition(":")[0].replace("-", "_")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sources(task: str) -> Iterator[Path]:
+    here = Path(__file__).parent
+    for name in (*SOURCES, f"tasks/{task}"):
+        yield from sorted((here / name).glob("*.py")) if (here / name).is_dir() else [here / f"{name}.py"]
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(data: str, settings: str, work: Path) -> Task:
+    return open_task(data, Settings(**json.loads(settings)), work, _unseen)
+
+
+def _task(plan: Plan) -> Task:
+    """The task, once a process."""
+    return _opened(plan.data, json.dumps(plan.settings.as_json()), plan.work)
+
+
+def _unseen(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
+    yield from items
+
+
+def _packed(rows: Rows) -> str:
+    return base64.b64encode(np.packbits(rows).tobytes()).decode()
