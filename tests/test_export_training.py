@@ -26,13 +26,15 @@ from edgefuse_export.augment import augmented, mirrored  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.evaluate import evaluate, wilson  # noqa: E402
 from edgefuse_export.run import recipe_of_run  # noqa: E402
+from edgefuse_export.settings import Settings  # noqa: E402
 from edgefuse_export.site_data import Labelled, site_data  # noqa: E402
 from edgefuse_export.site_model import site_model  # noqa: E402
-from edgefuse_export.training import Settings, masks, train  # noqa: E402
+from edgefuse_export.task import Task  # noqa: E402
+from edgefuse_export.tasks.site import open_task  # noqa: E402
+from edgefuse_export.training import _Lesson, fresh_model, subset_loss, train  # noqa: E402
 
 torch.set_num_threads(1)  # small tensors: threads on shared cores would mostly wait for each other
 
-FOREVER = float("inf")
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Settings(samples=32, test_samples=8, epochs=1, batch=8)
 
@@ -49,6 +51,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(folder: Path) -> Labelled:
     return site_data(folder / "train", 0, 32, 1, quiet)
+
+
+@pytest.fixture(scope="module")
+def task(data: Labelled, folder: Path) -> Task:
+    return open_task(None, TINY, folder, quiet)
 
 
 def test_moments_are_cached_with_what_they_were_made_from(
@@ -74,36 +81,108 @@ def test_a_moment_is_what_the_device_makes_of_the_payloads(data: Labelled) -> No
     np.testing.assert_array_equal(data.tensors["lidar"][5], sites.tensor_of("lidar", seen.payloads["lidar"]))
 
 
-def test_training_learns_a_small_set_by_heart(data: Labelled) -> None:
-    settings = Settings(samples=32, epochs=20, batch=8, drop_rate=0.2)
-    trained = train(data, settings, FOREVER, quiet)
+def test_training_learns_a_small_set_by_heart(task: Task, data: Labelled) -> None:
+    trained = train(task, Settings(samples=32, epochs=25, batch=8), quiet)
     sheet = evaluate(trained.model, data, OUTPUT_NAME, "the training set")
-    assert trained.losses[-1] < 0.6 * trained.losses[0]
+    assert trained.losses[-1] < 0.7 * trained.losses[0]
     assert not trained.stopped_early
     assert sheet.subsets[-1].streams == ("camera", "depth", "lidar", "gps")
     assert sheet.subsets[-1].value >= 0.8
     assert len(sheet.subsets) == 15
 
 
-def test_training_repeats_bit_for_bit(data: Labelled) -> None:
-    first, again = (train(data, TINY, FOREVER, quiet).model.state_dict() for _ in range(2))
+def test_training_repeats_bit_for_bit(task: Task) -> None:
+    first, again = (train(task, TINY, quiet).model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
-    other = train(data, Settings(samples=32, epochs=1, batch=8, seed=1), FOREVER, quiet).model.state_dict()
+    other = train(task, Settings(samples=32, epochs=1, batch=8, seed=1), quiet).model.state_dict()
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
-def test_time_running_out_ends_training_between_epochs(data: Labelled) -> None:
-    trained = train(data, TINY, 0.0, quiet)
+def test_time_running_out_ends_training_between_epochs(task: Task) -> None:
+    trained = train(task, TINY, quiet, deadline_s=0.0)
     assert trained.stopped_early
     assert trained.losses == ()
 
 
-def test_some_rows_of_a_batch_stay_whole() -> None:
-    settings = Settings(drop_rate=0.5, whole_share=0.4)
-    present = masks(settings, 4, 20_000, torch.Generator().manual_seed(0))
-    by_chance = 0.5**4 / (1 - 0.5**4)
-    assert abs(float(present.all(1).float().mean()) - (0.4 + 0.6 * by_chance)) < 0.02
-    assert present.any(1).all()
+def test_a_specialist_has_its_own_streams_alone(task: Task) -> None:
+    model = train(task, TINY, quiet, only=frozenset({"gps", "depth"})).model
+    assert list(model.streams) == ["depth", "gps"]
+
+
+def lesson(task: Task, **changes: Any) -> Any:
+    settings = Settings(**{"samples": 32, "epochs": 1, "batch": 8, **changes})
+    return _Lesson(fresh_model(task, settings), task.train, settings, task.augment)
+
+
+def test_few_streams_are_answered_from_every_subset_as_often_as_dropout_would_draw_it(task: Task) -> None:
+    rates = {"camera": 0.2, "lidar": 0.9}
+    parts, weights = lesson(task, drop_rates=rates, drop_rate=0.5)._parts(3)
+    assert parts.shape == (14 * 3, 4)
+    masks = parts[::3]
+    assert len({tuple(mask.tolist()) for mask in masks}) == 14
+    drop = torch.tensor([0.2, 0.5, 0.9, 0.5])
+    chance = torch.where(masks, 1 - drop, drop).prod(1)
+    torch.testing.assert_close(weights, chance / chance.sum())
+
+
+def test_of_many_subsets_some_are_drawn_and_none_is_empty(task: Task) -> None:
+    parts, weights = lesson(task, subsets=5)._parts(400)
+    assert parts.shape == (5 * 400, 4)
+    assert parts.any(1).all()
+    torch.testing.assert_close(weights, torch.full((5,), 0.2))
+
+
+def test_without_subsets_the_whole_alone_is_learned_from(task: Task) -> None:
+    parts, weights = lesson(task, subsets=0)._parts(3)
+    assert len(parts) == 0 and len(weights) == 0
+
+
+def test_the_loss_weighs_the_whole_the_subsets_and_what_they_learn_of_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(9, 5, generator=generator), torch.tensor([0, 4, 2])
+    weights = torch.tensor([0.25, 0.75])
+    settings = Settings(whole_weight=0.3, distil=0.7, label_smoothing=0.0)
+
+    def ce(z: Any, k: Any) -> Any:
+        return -(z - z.logsumexp(1, keepdim=True))[torch.arange(len(k)), k]
+
+    def soft(z: Any) -> Any:
+        return torch.softmax(z / 2.0, 1)
+
+    whole = ce(logits[:3], labels).mean()
+    parts = 0.25 * ce(logits[3:6], labels).mean() + 0.75 * ce(logits[6:], labels).mean()
+    gaps = [(soft(logits[:3]) * (soft(logits[:3]) / soft(z)).log()).sum(1).mean() for z in (logits[3:6], logits[6:])]
+    want = 0.3 * whole + 0.7 * parts + 0.7 * 4.0 * (0.25 * gaps[0] + 0.75 * gaps[1])
+    torch.testing.assert_close(subset_loss(logits, labels, weights, settings), want)
+
+
+def test_a_subset_learns_from_the_whole_and_the_whole_not_from_it() -> None:
+    logits, labels = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1])
+    gaps = []
+    for distil in (0.0, 1.0):
+        loss = subset_loss(logits, labels, torch.ones(1), Settings(distil=distil))
+        gaps.append(torch.autograd.grad(loss, logits)[0])
+    assert torch.equal(gaps[0][:2], gaps[1][:2])
+    assert not torch.equal(gaps[0][2:], gaps[1][2:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"drop_rate": 1.5}, "drop_rate 1.5 is not in"),
+        ({"drop_rates": {"gps": -1.0}}, "drop_rates.gps -1.0 is not in"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"subsets": -1}, "subsets must be at least 0"),
+    ],
+)
+def test_settings_that_mean_nothing_are_named(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ExportError, match=words):
+        Settings(**changes)
+
+
+def test_a_rate_of_a_stream_that_is_not_there_is_named(task: Task) -> None:
+    with pytest.raises(ExportError, match="drop_rates: no stream 'radar'; the model has camera"):
+        lesson(task, drop_rates={"radar": 0.5})
 
 
 def batch(data: Labelled) -> dict[str, Any]:

@@ -55,7 +55,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("verdicts", "attribution"),
     ("model",),
     ("worker", "front"),
-    ("executors",),
+    ("executors", "offline"),
     ("engine", "faults", "sinks", "recorded"),
     ("replay", "verify", "doctor", "contents", "summary", "report", "live", "campaign", "scores"),
     ("findings",),

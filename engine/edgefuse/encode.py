@@ -10,7 +10,7 @@ from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
 from edgefuse.plan import StreamPlan
 from edgefuse.session import Port, Session
-from edgefuse.types import F32, Reason, Sample
+from edgefuse.types import F32, Array, Reason, Sample
 
 
 class Encoder:
@@ -40,6 +40,11 @@ class Encoder:
         """Bring a payload that passed its checks into the encoder's input buffer."""
         self._encoded = None
         self._plan.modality.preprocess(sample.payload, self._plan.params, self._tensor[0])
+
+    def take(self, tensor: Array) -> None:
+        """Bring a tensor that is preprocessed already into the encoder's input buffer."""
+        self._encoded = None
+        self._tensor[0] = tensor
 
     def run(self, sample: Sample) -> None:
         """Compute the embedding of the preprocessed sample; `problem` says why it is not usable, if it is not.

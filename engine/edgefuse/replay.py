@@ -36,7 +36,7 @@ def replay(engine: Engine, source: Source, *, tick_hz: float, realtime: bool = F
         if not realtime:
             engine.settle()
 
-    for t_ns in _ticks(engine.plan, source, push, tick_hz, realtime):
+    for t_ns in ticks(engine.plan, source, push, tick_hz, realtime):
         yield Tick(engine.step(t_ns, in_domain=in_domain), source.truth(t_ns))
 
 
@@ -47,12 +47,12 @@ def replay_trust(plan: Plan, source: Source, *, tick_hz: float) -> Iterator[tupl
     def push(stream: str, sample: Sample) -> None:
         front.push(stream, sample.stamp_ns, sample.payload, sample.arrived_ns)
 
-    for t_ns in _ticks(plan, source, push, tick_hz, realtime=False):
+    for t_ns in ticks(plan, source, push, tick_hz, realtime=False):
         yield t_ns, dict(zip(plan.names, front.trusts(t_ns), strict=True))
 
 
-def _ticks(
-    plan: Plan, source: Source, push: Callable[[str, Sample], None], tick_hz: float, realtime: bool
+def ticks(
+    plan: Plan, source: Source, push: Callable[[str, Sample], None], tick_hz: float, realtime: bool = False
 ) -> Iterator[int]:
     """The times to step at, while samples are pushed to the streams that they are for as they arrive."""
     clock = _Ticks(tick_hz, round(plan.config.wait_ms * NS_PER_MS), realtime)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefuse.command import Row, counted, finish, guarded, parser_of
-from edgefuse_export import study_verb, train_verb
+from edgefuse_export import datasheet_verb, study_verb, train_verb
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -82,6 +82,12 @@ def _benchmark_operators(arguments: argparse.Namespace) -> int:
 _VERBS: tuple[Row, ...] = (
     ("train", "Train a model to do with and without its streams.", train_verb.train, train_verb.options),
     ("export", "Write a model as one bundle, through the gate.", _export, _export_options),
+    (
+        "datasheet",
+        "Measure a bundle for every subset, age and rung, and write that into it.",
+        datasheet_verb.datasheet,
+        datasheet_verb.options,
+    ),
     (
         "study",
         "Train one model and a specialist for each subset, and compare them.",

@@ -19,7 +19,7 @@ from edgefuse_export.models import FusionModel
 Z_95 = 1.959963984540054
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
+def wilson(hits: float, n: float) -> tuple[float, float]:
     """The 95 % score interval of a share: hits of n. Wilson 1927, doi 10.1080/01621459.1927.10502953."""
     share, z2 = hits / n, Z_95**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.types import Array
+from edgefuse_export.errors import ExportError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,43 @@ class Labelled:
     def only(self, streams: frozenset[str]) -> Labelled:
         """The same moments as seen by some of the streams."""
         return Labelled({s: t for s, t in self.tensors.items() if s in streams}, self.labels, self.groups)
+
+
+def read_labelled(folder: Path) -> Labelled:
+    """A folder of STREAM.npy [n, ...tensor_shape], labels.npy int64 [n] (-1: not known) and, maybe, groups.npy [n].
+
+    The tensors are as the encoders take them: `edgefuse_export.samples.tensor_of` makes one of a raw payload.
+    ExportError naming the file that is missing, is no plain array, or has another number of rows.
+    """
+    if not folder.is_dir():
+        raise ExportError(f"{folder}: no such folder")
+    arrays = {path.stem: _array(path) for path in sorted(folder.glob("*.npy"))}
+    if "labels" not in arrays:
+        raise ExportError(f"{folder / 'labels.npy'}: missing")
+    n = len(arrays["labels"])
+    for name, array in arrays.items():
+        if array.ndim < 1 or len(array) != n:
+            raise ExportError(f"{folder / name}.npy: {list(array.shape)}, but there are {n} labels")
+    labels, groups = _whole(folder, arrays, "labels"), _whole(folder, arrays, "groups")
+    tensors = {name: array for name, array in arrays.items() if name not in ("labels", "groups")}
+    if labels is None or not tensors:
+        raise ExportError(f"{folder}: no STREAM.npy beside the labels")
+    return Labelled(tensors, labels, groups)
+
+
+def _whole(folder: Path, arrays: Mapping[str, Array], name: str) -> NDArray[np.int64] | None:
+    """A column of whole numbers."""
+    if name not in arrays:
+        return None
+    array = arrays[name]
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ExportError(f"{folder / name}.npy: {array.dtype} {list(array.shape)}, not whole numbers [n]")
+    return array.astype(np.int64)
+
+
+def _array(path: Path) -> Array:
+    try:
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ExportError(f"{path}: is not a plain .npy array: {error}") from error
+    return array

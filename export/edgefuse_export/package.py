@@ -42,6 +42,7 @@ class Recipe:
     samples     raw payloads of every stream, a few moments: what the gate checks with; the first ones travel as golden
     domain      the world the model was trained on, such as "site"; compared with the source's
     datasheet   measured figures by subset, where there are any
+    subset_trained  has the model learned to answer from subsets of its streams? None: nobody says
     provenance  what made the model: seed, data, versions; no paths of machines
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     bundle_version: int = 1
     datasheet: Datasheet | None = None
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    subset_trained: bool | None = None
 
 
 def export_bundle(
@@ -86,7 +88,7 @@ def contents(recipe: Recipe, tensors: Mapping[str, Array], graphs: Graphs) -> tu
     files |= {spec.encoder: graphs.encoders[spec.name] for spec in model.specs}
     files |= {"head.onnx": graphs.head, "model.onnx": graphs.model}
     files |= graphs.fusion or {"fusion.bin": _fusion_weights(model)}
-    fallback = _fallback(model, files)
+    fallback = {**_fallback(model, files), "subset_trained": recipe.subset_trained}
     if recipe.datasheet is not None:
         files["datasheet.json"] = json.dumps(recipe.datasheet.model_dump(mode="json"), indent=1).encode()
     fields = {

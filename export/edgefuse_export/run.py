@@ -85,7 +85,15 @@ def recipe_of_run(folder: Path) -> Recipe:
     task, settings = run.task, run.settings
     provenance: dict[str, str | int | float] = {"command": "edgefuse-export train", "samples": len(task.train)}
     provenance |= {key: getattr(settings, key) for key in keys} | settings.recipe
-    return Recipe(run.model, task.name, task.samples(), domain=task.name, datasheet=run.sheet, provenance=provenance)
+    return Recipe(
+        run.model,
+        task.name,
+        task.samples(),
+        domain=task.name,
+        datasheet=run.sheet,
+        provenance=provenance,
+        subset_trained=settings.subsets > 0,
+    )
 
 
 def recipe_of_factory(name: str) -> Recipe:
