@@ -1,0 +1,217 @@
+"""A bundle measures itself: on rows, on sequences, for every subset, rung and age; and is written again with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `export` is not installed")
+pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+
+import edgefuse  # noqa: E402
+from edgefuse.datasheet import read_datasheet  # noqa: E402
+from edgefuse.offline import Offline  # noqa: E402
+from edgefuse.sources import Source  # noqa: E402
+from edgefuse.types import Sample  # noqa: E402
+from edgefuse.verify import verify  # noqa: E402
+from edgefuse_export import export_bundle  # noqa: E402
+from edgefuse_export.cli import main  # noqa: E402
+from edgefuse_export.datasheet import asked_subsets, measure  # noqa: E402
+from edgefuse_export.datasheet_verb import numbered  # noqa: E402
+from edgefuse_export.errors import ExportError  # noqa: E402
+from edgefuse_export.held_out import Moments, moments_of, of_labelled, record  # noqa: E402
+from edgefuse_export.labelled import read_labelled  # noqa: E402
+from small_model import LABELS, NAMES, raw_samples, small_model, tensors  # noqa: E402
+
+MS = 1_000_000
+
+
+def quiet(items: Iterator[Any], *_: object) -> Iterator[Any]:
+    return items
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "small.efb"
+    model = small_model()
+    model.measure_means([tensors(6)])
+    export_bundle(path, model, name="small", samples=raw_samples())
+    return path
+
+
+@pytest.fixture
+def offline(path: Path) -> Offline:
+    return Offline(edgefuse.load(path).bundle)
+
+
+@pytest.fixture(scope="module")
+def rows(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of labelled tensors; the label is what the whole model says, but for every fourth row."""
+    folder = tmp_path_factory.mktemp("rows")
+    given = {name: tensor.numpy() for name, tensor in tensors(80).items()}
+    with torch.no_grad():
+        labels = small_model()({n: torch.from_numpy(t) for n, t in given.items()})["way"].argmax(1).numpy()
+    labels[::4] = (labels[::4] + 1) % 3
+    for name, tensor in given.items():
+        dtype = np.uint16 if name == "depth" else np.float32
+        np.save(folder / f"{name}.npy", tensor.astype(dtype))
+    np.save(folder / "labels.npy", labels)
+    return folder
+
+
+def moments(offline: Offline, rows: Path) -> Moments:
+    return of_labelled(offline, read_labelled(rows), quiet)
+
+
+def test_every_subset_is_measured_as_torch_would_measure_it(offline: Offline, rows: Path) -> None:
+    found = measure(offline, "way", "made up", moments(offline, rows), None, quiet).sheet
+    data = read_labelled(rows)
+    assert [f.streams for f in found.subsets] == asked_subsets(NAMES)
+    masked = [*(f for f in found.rungs if f.rung == "mask"), found.subsets[-1]]
+    assert [f.streams for f in masked] == asked_subsets(NAMES)
+    model = small_model()
+    for figure in masked:
+        inputs = {n: torch.from_numpy(np.array(data.tensors[n], np.float32)) for n in figure.streams}
+        with torch.no_grad():
+            right = (model(inputs)["way"].argmax(1).numpy() == data.labels).mean()
+        assert figure.value == pytest.approx(right)
+        assert figure.low < figure.value < figure.high
+    assert all(f.n == 80 and f.latency_ms is not None and f.latency_ms > 0.0 for f in found.subsets)
+    assert found.subsets[-1].value == 0.75
+
+
+def test_rungs_are_measured_and_the_best_is_named(offline: Offline, rows: Path) -> None:
+    found = measure(offline, "way", "made up", moments(offline, rows), None, quiet)
+    rungs = {f.rung for f in found.sheet.rungs}
+    assert rungs == {"mask", "mean"}
+    means = {r: np.mean([f.value for f in found.sheet.rungs if f.rung == r]) for r in rungs}
+    assert found.rung == max(means, key=lambda r: means[r] - 0.002 * (r == "mean"))
+
+
+def test_rows_without_a_label_are_left_out_and_said(offline: Offline, rows: Path) -> None:
+    whole = moments(offline, rows)
+    whole.labels[:10] = -1
+    found = measure(offline, "way", "made up", whole, None, quiet)
+    assert found.sheet.subsets[0].n == 70
+    assert found.notes[0] == "10 of 80 moments have no label and were left out"
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.zeros_like, r"holds 1 class\(es\)"),
+        (lambda x: np.full_like(x, -1), r"holds 0 class\(es\)"),
+        (lambda x: x + 1, "label 3: output 'way' has 3 classes"),
+    ],
+)
+def test_labels_that_nothing_can_be_measured_on_are_refused(
+    labels: Any, words: str, offline: Offline, rows: Path
+) -> None:
+    whole = moments(offline, rows)
+    with pytest.raises(ExportError, match=words):
+        measure(offline, "way", "made up", Moments(whole.embeddings, labels(whole.labels)), None, quiet)
+
+
+def test_an_interval_that_is_wider_than_asked_for_is_refused_with_how_many_it_takes(
+    offline: Offline, rows: Path
+) -> None:
+    with pytest.raises(
+        ExportError, match=r"of 7 subsets have wider intervals than \+-0\.02; .* n = 80: it takes about"
+    ):
+        measure(offline, "way", "made up", moments(offline, rows), None, quiet, within=0.02)
+
+
+class Steps(Source):
+    """Three streams at 10 Hz whose payloads say when they were taken; the truth changes every second."""
+
+    def samples(self) -> Iterator[Sample]:
+        payloads = raw_samples(1)[0]
+        for k in range(60):
+            for name in NAMES:
+                yield Sample(name, k * 100 * MS, payloads[name] if name != "radar" else np.full(3, k, np.float32))
+
+    def truth(self, t_ns: int) -> dict[str, str]:
+        return {"way": LABELS[t_ns // 1_000_000_000 % 3]}
+
+
+def test_a_sequence_is_asked_at_its_ticks_with_the_samples_that_had_come(offline: Offline) -> None:
+    kept = record(offline, Steps(), "way", 10.0)
+    now = moments_of([kept, kept], offline)
+    assert len(now) == 120 and now.groups is not None and list(np.unique(now.groups)) == [0, 1]
+    assert now.age_ms is not None and (now.age_ms == 0.0).all()
+    old = moments_of([kept], offline, aged=2, by_ms=250.0)
+    assert old.age_ms is not None
+    np.testing.assert_array_equal(old.age_ms[:, 2], 300.0)
+    np.testing.assert_array_equal(old.age_ms[:, 0], 0.0)
+    np.testing.assert_array_equal(old.embeddings[2], now.embeddings[2][: len(old)])
+    assert list(old.labels) == list(now.labels[3:60])
+
+
+def test_ages_are_measured_up_to_twice_what_may_be_held(offline: Offline) -> None:
+    kept = [record(offline, Steps(), "way", 10.0)]
+    found = measure(
+        offline, "way", "s", moments_of(kept, offline), lambda i, ms: moments_of(kept, offline, i, ms), quiet
+    )
+    at = {name: [f.age_ms for f in found.sheet.age_curve(name)] for name in NAMES}
+    assert at["imu"] == [0.0, 100.0, 200.0, 400.0]
+    assert at["radar"] == [0.0, 100.0, 200.0, 400.0, 700.0]
+
+
+def test_of_many_streams_some_subsets_are_asked_about() -> None:
+    names = [f"s{k}" for k in range(10)]
+    asked = asked_subsets(names)
+    assert len(set(asked)) == len(asked) <= 221
+    assert {(n,) for n in names} <= set(asked) and tuple(names) in asked
+    assert all(tuple(n for n in names if n != lost) in asked for lost in names)
+
+
+def test_a_span_of_seeds_is_as_many_sources() -> None:
+    assert numbered("site:seed=8..10&duration_s=5") == [f"site:seed={k}&duration_s=5" for k in (8, 9, 10)]
+    assert numbered("kitti:a..b") == ["kitti:a..b"]
+
+
+def test_the_verb_writes_a_bundle_that_says_what_to_expect(
+    path: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "measured.efb"
+    assert main(["datasheet", str(path), "--labelled", str(rows), "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    engine = edgefuse.load(out)
+    sheet = read_datasheet(engine.bundle)
+    assert sheet is not None and sheet.model_dump(mode="json") == told["datasheet"]
+    assert engine.bundle.manifest.fallback.ladder == ("hold", told["rung"])
+    expected = engine.answer(raw_samples()[0]).expected
+    assert expected is not None and expected.value == 0.75
+    assert all(check.passed for check in verify(engine))
+    before = edgefuse.load(path).bundle.files
+    changed = {n for n, c in engine.bundle.files.items() if before.get(n) != c}
+    assert {n for n in changed if not n.startswith("golden/")} == {"datasheet.json"}
+    assert not any(n.startswith("golden/m0/") for n in changed)  # there every stream is present
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: (f / "labels.npy").unlink(), "labels.npy: missing"),
+        (lambda f: np.save(f / "imu.npy", np.zeros((3, 4, 3), np.float32)), "but there are 80 labels"),
+        (lambda f: np.save(f / "imu.npy", np.zeros((80, 4, 2), np.float32)), r"stream 'imu': rows of float32 \[4, 2\]"),
+        (lambda f: (f / "imu.npy").unlink(), "the data has no stream 'imu'"),
+        (lambda f: (f / "imu.npy").write_text("x"), "imu.npy: is not a plain .npy array"),
+        (lambda f: np.save(f / "labels.npy", np.zeros(80)), r"labels.npy: float64 \[80\], not whole numbers"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_named(
+    change: Any, words: str, path: Path, rows: Path, tmp_path: Path, offline: Offline
+) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for file in rows.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    change(folder)
+    with pytest.raises(ExportError, match=words):
+        moments(offline, folder)
