@@ -24,13 +24,13 @@ class Subsets:
     """
 
     def __init__(self, fusion: Fusion, substitutes: Substitutes, head: Head) -> None:
-        self._fusion, self._substitutes, self._head = fusion, substitutes, head
+        self._fusion, self.substitutes, self._head = fusion, substitutes, head
 
     def answers(self, selects: U8, trusts: Sequence[Trust]) -> dict[str, F32]:
         """Output -> float32 [M, K] for the masks uint8 [M, N]; trusts say on which rung a stream is that is lost."""
         fusion = self._fusion
-        self._substitutes.fill(trusts, fusion.stand_ins)
-        before = self._substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins)
+        self.substitutes.fill(trusts, fusion.stand_ins)
+        before = self.substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins)
         return self._head.answers(fusion.each(selects, before), selects)
 
 

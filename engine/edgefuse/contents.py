@@ -47,8 +47,24 @@ def describe(known: dict[str, Any]) -> str:
         sheet = known["datasheet"]
         lines += ["", f"  {sheet['metric']} by streams present ({sheet['split']})"]
         lines += [_figure_line(figure) for figure in sheet["subsets"]]
+        lines += (
+            ["", "  by the age of one stream's sample, the others fresh", *_age_lines(sheet["ages"])]
+            if sheet["ages"]
+            else []
+        )
+        lines += ["", "  mean over the subsets by rung", *_rung_lines(sheet["rungs"])] if sheet["rungs"] else []
+        lines += _warnings(sheet)
     lines += ["", *(f"  {key}: {value}" for key, value in known["provenance"].items())]
     return "\n".join(lines)
+
+
+def _warnings(sheet: dict[str, Any]) -> list[str]:
+    if sheet["subset_trained"] is False:
+        return [
+            "",
+            "  The model was not trained to answer from subsets: its figures and attributions without a stream say so.",
+        ]
+    return []
 
 
 def _stream_line(stream: dict[str, Any]) -> str:
@@ -60,4 +76,22 @@ def _stream_line(stream: dict[str, Any]) -> str:
 
 def _figure_line(figure: dict[str, Any]) -> str:
     interval = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
-    return f"    {figure['value']:.3f}  {interval}  n = {figure['n']}  {', '.join(figure['streams'])}"
+    error = "" if figure["ece"] is None else f"  calibration {figure['ece']:.3f}, T {figure['temperature']:.2f}"
+    cost = "" if figure["latency_ms"] is None else f"  {figure['latency_ms']:.2f} ms"
+    return f"    {figure['value']:.3f}  {interval}  n = {figure['n']}{error}{cost}  {', '.join(figure['streams'])}"
+
+
+def _age_lines(ages: list[dict[str, Any]]) -> list[str]:
+    """One line a stream: how the metric falls with the age of its sample."""
+    curves: dict[str, list[str]] = {}
+    for figure in sorted(ages, key=lambda f: float(f["age_ms"])):
+        curves.setdefault(figure["stream"], []).append(f"{figure['value']:.3f} at {figure['age_ms']:.0f} ms")
+    return [f"    {stream}: {', '.join(points)}" for stream, points in curves.items()]
+
+
+def _rung_lines(rungs: list[dict[str, Any]]) -> list[str]:
+    """One line a rung: the mean over the subsets in which a stream is absent."""
+    values: dict[str, list[float]] = {}
+    for figure in rungs:
+        values.setdefault(figure["rung"], []).append(float(figure["value"]))
+    return [f"    {rung}: {sum(known) / len(known):.3f}" for rung, known in values.items()]

@@ -74,6 +74,12 @@ class KernelFusion(Fusion):
                 self._operator.join, self._rows, self._taken, self._theta, self._dim, self._rank, self.fused
             )
 
+    def rows(self) -> Sequence[F32]:
+        """Projected and activated."""
+        self._taken[:] = PRESENT
+        self._project_rows()
+        return list(self._rows.copy())
+
     def each(self, selects: U8, before: Callable[[U8], None] | None = None) -> F32:
         """As of `Fusion`; every stream is projected once, however many masks there are."""
         if len(selects) == 0:

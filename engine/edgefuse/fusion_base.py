@@ -31,6 +31,10 @@ class Fusion(ABC):
         """
         return range(len(self.embeddings))
 
+    def rows(self) -> Sequence[F32]:
+        """What could stand in for each stream, told from its own embedding as it lies there; copies."""
+        return [embedding.copy() for embedding in self.embeddings]
+
     def each(self, selects: U8, before: Callable[[U8], None] | None = None) -> F32:
         """float32 [M, len(fused)]: what `fused` would be with each mask of uint8 [M, N], which none of them is after.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from edgefuse.bundle import Bundle
 from edgefuse.config import RunConfig
 from edgefuse.encode import Encoder
 from edgefuse.errors import UsageError
+from edgefuse.fallback import Substitutes
 from edgefuse.model import Model
 from edgefuse.plan import make_plan
 from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED
@@ -59,6 +61,22 @@ class Offline:
         answers, prior = self.model.subsets.answers(masks, trusts), self.model.prior
         some = (selects == PRESENT).any(1)[:, None]
         return {name: np.where(some, values, prior[name]) for name, values in answers.items()}
+
+    def rows(self, embeddings: Sequence[F32]) -> Sequence[F32]:
+        """What could stand in for each stream, were it always as now: as long as its stand-in, from its embedding."""
+        for view, embedding in zip(self.model.fusion.embeddings, embeddings, strict=True):
+            view[:] = embedding
+        return self.model.fusion.rows()
+
+    @contextmanager
+    def standing_in(self, substitutes: Substitutes) -> Iterator[None]:
+        """Meanwhile with other stand-ins than the bundle's."""
+        before = self.model.subsets.substitutes
+        self.model.subsets.substitutes = substitutes
+        try:
+            yield
+        finally:
+            self.model.subsets.substitutes = before
 
     def encode_again(self, i: int) -> None:
         """Run the encoder of stream i on what lies in its buffer, to time it."""

@@ -44,11 +44,12 @@ def golden_samples(bundle: Bundle, golden: GoldenSpec) -> dict[str, Array]:
 def _check(engine: Engine, golden: GoldenSpec) -> Check:
     samples = golden_samples(engine.bundle, golden)
     outputs = engine.answer(samples).outputs
-    errors = [_distance(outputs[name], _array(engine.bundle, file)) for name, file in golden.outputs.items()]
+    errors = [distance(outputs[name], _array(engine.bundle, file)) for name, file in golden.outputs.items()]
     return Check(tuple(samples), max(errors))
 
 
-def _distance(have: Array, want: Array) -> float:
+def distance(have: Array, want: Array) -> float:
+    """The largest difference of two arrays; infinite where their shapes differ or a value is not finite."""
     if have.shape != want.shape:
         return float("inf")
     # Relative above magnitude 1, where float32 itself is no better than relative.

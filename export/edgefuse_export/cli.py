@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefuse.command import Row, counted, finish, guarded, parser_of
-from edgefuse_export import datasheet_verb, study_verb, train_verb
+from edgefuse_export import datasheet_verb, retrofit_verb, study_verb, train_verb
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -87,6 +87,12 @@ _VERBS: tuple[Row, ...] = (
         "Measure a bundle for every subset, age and rung, and write that into it.",
         datasheet_verb.datasheet,
         datasheet_verb.options,
+    ),
+    (
+        "retrofit",
+        "Give a finished bundle the best stand-ins for its absent streams.",
+        retrofit_verb.retrofit,
+        retrofit_verb.options,
     ),
     (
         "study",

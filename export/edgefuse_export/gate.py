@@ -12,7 +12,7 @@ from edgefuse.engine import Engine
 from edgefuse.errors import EdgefuseError
 from edgefuse.session import Port, Session
 from edgefuse.types import Array
-from edgefuse.verify import TOLERANCE
+from edgefuse.verify import TOLERANCE, distance
 from edgefuse_export.effect import effect_stage
 from edgefuse_export.models import FusionModel
 from edgefuse_export.report import GateReport, StageReport
@@ -118,8 +118,7 @@ def garbage(tensor: Array) -> Array:
 
 def _compare(report: StageReport, have: Mapping[str, Array], want: Answers, where: str) -> None:
     for output, values in want.items():
-        error = float(np.max(np.abs(have[output] - values))) if have[output].shape == values.shape else float("inf")
-        report.measure(error if np.isfinite(error) else float("inf"), f"subset {where}: output {output!r}")
+        report.measure(distance(have[output], values), f"subset {where}: output {output!r}")
 
 
 def _float_ports(sizes: Mapping[str, int], batch: int | None) -> dict[str, Port]:

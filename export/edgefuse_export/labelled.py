@@ -74,3 +74,16 @@ def _array(path: Path) -> Array:
     except (OSError, ValueError, EOFError) as error:
         raise ExportError(f"{path}: is not a plain .npy array: {error}") from error
     return array
+
+
+def halves(data: Labelled) -> tuple[Labelled, Labelled]:
+    """Two halves, by recording where those are known, else row by row. ExportError where there is but one recording."""
+    whose = np.arange(len(data)) if data.groups is None else np.unique(data.groups, return_inverse=True)[1]
+    first = whose % 2 == 0
+    if first.all():
+        raise ExportError("all rows are of one recording: there is nothing to choose by")
+    parts = []
+    for chosen in (np.flatnonzero(first), np.flatnonzero(~first)):
+        groups = None if data.groups is None else data.groups[chosen]
+        parts.append(Labelled(data.rows(chosen), data.labels[chosen], groups))
+    return parts[0], parts[1]

@@ -1,0 +1,79 @@
+"""The verb `retrofit`: give a finished bundle the best stand-ins that can be fitted for its absent streams."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edgefuse.command import finish
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Which bundle, and which data to fit and to choose by."""
+    parser.add_argument("bundle", help="an .efb file")
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", help="a task: fitted on its training rows, chosen on the others")
+    data.add_argument("--labelled", type=Path, help="a folder of STREAM.npy and labels.npy; see `datasheet`")
+    parser.add_argument("--output", help="which class output to choose by (default: the first)")
+    parser.add_argument("--work", type=Path, default=Path("runs/datasheet"), help="where data that is made is kept")
+    parser.add_argument("--out", type=Path, help="the bundle to write (default: the same file)")
+
+
+def retrofit(arguments: argparse.Namespace) -> int:
+    """Fit, compare, choose, write."""
+    from edgefuse import bundle as bundles
+    from edgefuse.offline import Offline
+    from edgefuse_export.held_out import of_labelled
+    from edgefuse_export.retrofit import retrofit as fit
+    from edgefuse_export.rewrite import rewrite
+    from edgefuse_export.run import progress
+
+    bundle = bundles.read(arguments.bundle)
+    offline = Offline(bundle)
+    output = arguments.output or bundle.manifest.head.outputs[0].name
+    fitted, held = (of_labelled(offline, data, progress) for data in _data(arguments))
+    choice = fit(offline, output, fitted, held, progress)
+    print(_table(choice.accuracy))
+    print(f"chosen: {choice.best.name}, on half of {len(held)} held-out moments; the figures are of the other half")
+    out = arguments.out or Path(arguments.bundle)
+    fallback, files = _parts(bundle, choice)
+    rewrite(bundle, out, {"fallback": fallback}, files)
+    print(f"{out} written; `edgefuse-export datasheet` measures it")
+    return finish(arguments, {"out": str(out), "chosen": choice.best.name, "accuracy": choice.accuracy})
+
+
+def _data(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """What is fitted on, and what is chosen by."""
+    from edgefuse_export.labelled import halves, read_labelled
+    from edgefuse_export.run import progress
+    from edgefuse_export.settings import Settings
+    from edgefuse_export.tasks import open_task
+
+    if arguments.labelled is not None:
+        return halves(read_labelled(arguments.labelled))
+    task = open_task(arguments.data, Settings(), arguments.work, progress)
+    return task.train, task.test
+
+
+def _parts(bundle: Any, choice: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The fallback of the manifest, and the files it names. The means go along: they cost next to nothing."""
+    spec = bundle.manifest.fallback.model_dump(mode="json")
+    blocks = {"mean": choice.means.astype("<f4").tobytes()}
+    if "token" in spec["blocks"]:
+        size = 4 * sum(bundle.manifest.stand_ins)
+        begin = size * spec["blocks"].index("token")
+        blocks["token"] = bundle[spec["file"]][begin : begin + size]
+    spec |= {"ladder": ["hold", choice.best.rung], "blocks": list(blocks), "file": "fallback.bin"}
+    files = {"fallback.bin": b"".join(blocks.values())}
+    if choice.best.rung == "impute":
+        spec["impute"] = {"file": "impute.bin", "rank": choice.best.rank}
+        files["impute.bin"] = choice.best.data
+    return spec, files
+
+
+def _table(accuracy: dict[str, dict[str, float]]) -> str:
+    columns = list(next(iter(accuracy.values())))
+    lines = ["".join(f"{column:>12}" for column in columns) + "   stand-in"]
+    lines += ["".join(f"{100 * told[c]:11.1f}%" for c in columns) + f"   {name}" for name, told in accuracy.items()]
+    return "\n".join(lines)
