@@ -33,7 +33,7 @@ def test_known_keys_are_read() -> None:
         (b"tick_hz: 0", r"tick_hz: .*greater than or equal to 0\.001"),
         (b"tick_hz: yes", r"tick_hz: "),
         (b"tick_hz: 5\ntick_hz: 6", r"key 'tick_hz' stands twice"),
-        (b"ladder: [hold, pray]", r"ladder\.1\.rung: .*'hold', 'mean', 'token' or 'mask'"),
+        (b"ladder: [hold, pray]", r"ladder\.1\.rung: .*'hold', 'impute', 'mean', 'token' or 'mask'"),
         (b"ladder: []", r"ladder: .*at least 1"),
         (b"seed: 2020-01-01", r"x\.yaml: "),
         (b"- a\n- b", r"not a mapping"),

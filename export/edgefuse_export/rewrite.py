@@ -40,7 +40,8 @@ def rewrite(
 
 def _recorded(bundle: Bundle) -> dict[str, bytes]:
     """What the engine answers to the golden moments in which a stream is absent, as the files that hold it."""
-    engine, files = Engine(bundle), {}
+    engine = Engine(bundle)
+    files: dict[str, bytes] = {}
     for golden in bundle.manifest.golden:
         if len(golden.samples) < len(bundle.manifest.streams):
             outputs = engine.answer(golden_samples(bundle, golden)).outputs

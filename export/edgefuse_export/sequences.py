@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 LEAST_M = 0.1  # no body is measured smaller: a skeleton of zeros must not be divided by 0
+UNUSUAL = 5.0  # standard deviations; further off counts as that
 
 
 def change(x: Tensor) -> Tensor:
@@ -49,6 +50,23 @@ class SkeletonInput(nn.Module):
         back = joints[:, :, self.shoulders : self.shoulders + 1] - root
         size = torch.sqrt((back * back).sum(3, keepdim=True)).mean(1, keepdim=True).clamp(min=LEAST_M)
         x = torch.cat([(joints - root) / size, root / size], dim=2).flatten(2)
+        return torch.cat([x, change(x)], dim=2).transpose(1, 2)
+
+
+class CycleInput(nn.Module):
+    """Window [B, T, C] over a cycle that is always the same to [B, 2 C, T]: how unusual each value is, and its change.
+
+    Unusual for its own moment of the cycle, by the mean and deviation there in the training data: what the cycle itself
+    does is far greater than what tells one cycle from another.
+    """
+
+    def __init__(self, steps: int, channels: int) -> None:
+        super().__init__()
+        self.usual = nn.BatchNorm1d(steps * channels, affine=False)
+
+    def forward(self, window: Tensor) -> Tensor:
+        # What hardly varied in training must not drive the network to where nothing was learned.
+        x = self.usual(window.flatten(1)).clamp(-UNUSUAL, UNUSUAL).reshape(window.shape)
         return torch.cat([x, change(x)], dim=2).transpose(1, 2)
 
 

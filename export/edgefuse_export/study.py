@@ -37,7 +37,10 @@ Role = Literal["bundle", "whole", "specialist"]
 Rows = NDArray[np.bool_]
 
 # What trainings depend on, in this package: a change elsewhere leaves finished ones good.
-SOURCES = ("training", "augment", "dropout", "encoders", "fusion", "joins", "models", "graphs", "site_model")
+SOURCES = (
+    *("training", "augment", "dropout", "encoders", "fusion", "joins", "models", "graphs"),
+    *("site_model", "sequences", "sequence_augment"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,17 @@ from pathlib import Path
 from edgefuse_export.errors import ExportError
 from edgefuse_export.settings import Settings
 from edgefuse_export.task import Task
-from edgefuse_export.tasks import digits, site
+from edgefuse_export.tasks import digits, hydraulic, site, utd_mhad
 from edgefuse_export.training import Progress
 
 Opener = Callable[[Path | None, Settings, Path, Progress], Task]
 
-TASKS: Mapping[str, Opener] = {"site": site.open_task, "digits": digits.open_task}
+TASKS: Mapping[str, Opener] = {
+    "site": site.open_task,
+    "digits": digits.open_task,
+    "utd-mhad": utd_mhad.open_task,
+    "hydraulic": hydraulic.open_task,
+}
 
 
 def open_task(name: str, settings: Settings, work: Path, progress: Progress) -> Task:
