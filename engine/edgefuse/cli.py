@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgefuse.command import Row, finish, guarded, natural, parser_of, positive
+from edgefuse import explain_verb
+from edgefuse.command import Row, finish, guarded, log, natural, parser_of, positive, to_terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +42,11 @@ def _bundle_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect_options(parser: argparse.ArgumentParser) -> None:
+    _verify_options(parser)
+    parser.add_argument("--html", type=Path, help="also write the datasheet as a page (needs the extra `report`)")
+
+
+def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", nargs="?", help="an .efb file (default: the reference bundle)")
 
 
@@ -83,11 +89,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from edgefuse.summary import describe
 
     engine = _engine(arguments.bundle, arguments.config)
-    live = LiveTable(_to_terminal) if sys.stderr.isatty() else None
+    live = LiveTable(to_terminal) if sys.stderr.isatty() else None
     summary, lost = run(
         engine,
         arguments.source,
-        _log,
+        log,
         out=arguments.out,
         rate_hz=arguments.rate,
         realtime=arguments.realtime,
@@ -103,8 +109,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from edgefuse.contents import describe, facts
     from edgefuse.doctor import shipped_bundle
 
-    known = facts(bundles.read(arguments.bundle or shipped_bundle()))
+    bundle = bundles.read(arguments.bundle or shipped_bundle())
+    known = facts(bundle)
     print(describe(known))
+    if arguments.html is not None:
+        from edgefuse.sheet_page import write_sheet
+
+        write_sheet(arguments.html, bundle)
     return finish(arguments, known)
 
 
@@ -154,7 +165,7 @@ def _one_campaign(arguments: argparse.Namespace, engine: Any, path: str) -> dict
 
     page = _campaign_page(arguments.out, path if len(arguments.campaign) > 1 else None)
     place = str(arguments.config or "configuration")
-    outcome = inject(engine, arguments.source, path, _log, tick_hz=arguments.rate, config_place=place)
+    outcome = inject(engine, arguments.source, path, log, tick_hz=arguments.rate, config_place=place)
     checks = checks_of(outcome)
     print(describe(outcome, checks))
     page(outcome, checks)
@@ -191,15 +202,6 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return finish(arguments, facts)
 
 
-def _log(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _to_terminal(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
-
-
 def _engine(bundle: str | None, config: Path | None) -> Any:
     from edgefuse.doctor import shipped_bundle
     from edgefuse.engine import load
@@ -228,9 +230,15 @@ _VERBS: tuple[Row, ...] = (
         _inspect,
         _inspect_options,
     ),
-    ("verify", "Does a bundle give the answers here that its exporter recorded?", _verify, _inspect_options),
+    ("verify", "Does a bundle give the answers here that its exporter recorded?", _verify, _verify_options),
     ("bench", "Time the engine against the same model as one graph, interleaved.", _bench, _bench_options),
     ("inject", "Put faults into a recording: noticed, survived, left behind?", _inject, _inject_options),
+    (
+        "explain",
+        "How much camera and depth carry of the answers, patch by patch.",
+        explain_verb.explain,
+        explain_verb.options,
+    ),
     ("report", "Draw the results of a run (needs the extra `report`).", _report, _report_options),
     ("doctor", "What this machine gives the engine, and why.", _doctor, _no_options),
 )

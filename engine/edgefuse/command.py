@@ -80,3 +80,14 @@ def counted(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
+
+
+def log(line: str) -> None:
+    """One line for a person, beside what is printed."""
+    print(line, file=sys.stderr)
+
+
+def to_terminal(text: str) -> None:
+    """Text as it is, at once."""
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from edgefuse.drawing import INK, WIDTH_IN, drawn
 from edgefuse.outcome import Outcome, Row
-from edgefuse.page import plain_svg
 from edgefuse.scores import MODES
 
-# Colours that stand out from white and from near black alike; what is drawn in INK takes the colour of the page's text.
-INK = "#010203"
+# Colours that stand out from white and from near black alike.
 MODE_COLOURS = {"full": "#2f9e57", "degraded": "#d99a1c", "abstain": "#8d63cf", "blind": "#7b838c"}
 SEVERITY_COLOURS = {None: "#7b838c", 1: "#8fb8e8", 2: "#6ea1dc", 3: "#4f86c6", 4: "#c9622f", 5: "#b8402a"}
-
-WIDTH_IN = 5.6  # narrow enough to be read on a telephone
-
-_STYLE: Any = {
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    "svg.fonttype": "none",  # words stay words, in the page's own typeface
-    "svg.hashsalt": "edgefuse",
-    "font.family": "sans-serif",
-    "font.size": 9,
-}
 
 
 def accuracy_svg(rows: Sequence[Row]) -> str:
     """A line for each fault: a dot for each severity, over the clean accuracy as a stroke."""
-    return _drawn(partial(_dots, rows=rows))
+    return drawn(partial(_dots, rows=rows))
 
 
 def modes_svg(outcome: Outcome, shares: dict[str, list[float]]) -> str:
     """Shares of the modes over time, as `Outcome.mode_shares` gives them, the window between dotted lines."""
-    return _drawn(partial(_stack, outcome=outcome, shares=shares))
-
-
-def _drawn(draw: Callable[[Any], Any]) -> str:
-    """The SVG of what `draw` makes with pyplot, in the page's own text colour and typeface."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context(_STYLE):
-        figure, picture = draw(pyplot), io.StringIO()
-        figure.savefig(picture, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
-        pyplot.close(figure)
-    return plain_svg(picture.getvalue()).replace(INK, "currentColor")
+    return drawn(partial(_stack, outcome=outcome, shares=shares))
 
 
 def _dots(pyplot: Any, rows: Sequence[Row]) -> Any:
