@@ -124,6 +124,6 @@ def test_a_bundle_whose_grid_differs_is_refused_at_load(tmp_path: Path) -> None:
     fields["fusion"]["grid"] = [3, 6]
     files = {name: bundle[name] for name in bundle.manifest.files}
     edgefuse.bundle.write(tmp_path / "odd.efb", fields, files)
-    words = r"encoders/bev\.onnx: output 'embedding' is float32 \[1, 4, 3, 5\], not float32 \[1, 4, 3, 6\]"
+    words = r"head\.onnx: input 'fused' is float32 \[\?, 4, 3, 5\], not float32 \[1, 4, 3, 6\]"
     with pytest.raises(BundleError, match=words):
         edgefuse.load(tmp_path / "odd.efb")

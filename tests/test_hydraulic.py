@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgefuse.session import Session
 from edgefuse_export.errors import ExportError
 from edgefuse_export.settings import Settings
 from edgefuse_export.task import Task
 
 torch = pytest.importorskip("torch")
 from edgefuse_export.tasks import hydraulic as rig  # noqa: E402
+from edgefuse_export.trace import traced  # noqa: E402
 
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "hydraulic_1hz"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="the hydraulic rig's cycles are not on this machine")
@@ -59,24 +61,27 @@ def test_all_cycles_are_there_with_the_counts_that_the_authors_state(task: Task)
     assert len(labels) == 2205
 
 
+def held(cycle: tuple[int, ...]) -> bool:
+    """Is the valve the one that is never trained on with this cooler, pump and accumulator? As the docstring says."""
+    cooler, valve, leak, bar, _ = cycle
+    turn = [3, 20, 100].index(cooler) + leak + [130, 115, 100, 90].index(bar)
+    return valve == [90, 80, 73, 100][turn % 4]
+
+
 @real
-def test_of_each_cooler_and_accumulator_one_pump_condition_is_held_out_as_a_whole(task: Task) -> None:
-    held = {
-        # cooler, then accumulator: the pump leakage that is never trained on
-        3: {130: 1, 115: 2, 100: 0, 90: 1},
-        20: {130: 2, 115: 0, 100: 1, 90: 2},
-        100: {130: 0, 115: 1, 100: 2, 90: 0},
-    }
-    sides = [held[cooler][bar] == leak for cooler, _, leak, bar, _ in profile()]
-    bars = [130, 115, 100, 90]
+def test_of_each_cooler_pump_and_accumulator_one_valve_condition_is_held_out_as_a_whole(task: Task) -> None:
     for part, side in ((task.test, True), (task.train, False)):
-        assert part.labels.tolist() == [bars.index(p[3]) for p, s in zip(profile(), sides, strict=True) if s is side]
-        assert len(set(part.labels.tolist())) == 4
+        bars = [cycle[3] for cycle in profile() if held(cycle) is side]
+        assert part.labels.tolist() == [[130, 115, 100, 90].index(bar) for bar in bars]
+    trained = {cycle[:4] for cycle in profile() if not held(cycle)}
+    measured = {cycle[:4] for cycle in profile() if held(cycle)}
+    assert len(measured) == 3 * 3 * 4 and len(trained) == 3 * 3 * 4 * 3
+    assert Counter(task.test.labels.tolist()) == {0: 92, 1: 103, 2: 102, 3: 102}
 
 
 @real
 def test_a_block_is_a_run_of_the_rigs_time_and_lies_on_one_side(task: Task) -> None:
-    runs = [len(list(cycles)) for _, cycles in itertools.groupby(profile(), key=lambda p: (p[0], p[2], p[3]))]
+    runs = [len(list(cycles)) for _, cycles in itertools.groupby(profile(), key=lambda p: p[:4])]
     assert task.train.groups is not None and task.test.groups is not None
     found = Counter(task.train.groups.tolist()) + Counter(task.test.groups.tolist())
     assert [found[k] for k in range(len(found))] == runs
@@ -86,14 +91,14 @@ def test_a_block_is_a_run_of_the_rigs_time_and_lies_on_one_side(task: Task) -> N
 @real
 @pytest.mark.parametrize("stream", list(SENSORS))
 def test_windows_are_the_values_in_the_files(task: Task, stream: str) -> None:
-    held = np.flatnonzero([p[2] == (rig.COOLER.index(p[0]) + rig.ACCUMULATOR.index(p[3]) + 1) % 3 for p in profile()])
+    rows = [row for row, cycle in enumerate(profile()) if held(cycle)]
     for channel, file in enumerate(SENSORS[stream]):
         with gzip.open(REAL / f"{file}.gz", "rt") as lines:
             cycles = lines.read().splitlines()
-        for row in (0, 300, len(held) - 1):
-            truth = np.array(cycles[held[row]].split(), np.float32)
+        for row in (0, 300, len(rows) - 1):
+            truth = np.array(cycles[rows[row]].split(), np.float32)
             assert np.array_equal(task.test.tensors[stream][row, :, channel], truth)
-    assert task.train.tensors[stream].shape == (2205 - len(held), 60, len(SENSORS[stream]))
+    assert task.train.tensors[stream].shape == (2205 - len(rows), 60, len(SENSORS[stream]))
     assert task.train.tensors[stream].dtype == np.float32
 
 
@@ -112,15 +117,14 @@ def test_encoders_give_what_they_declare_and_bear_what_they_never_saw() -> None:
         assert found.shape == (3, stream.dim) and torch.isfinite(found).all()
 
 
-def test_augmentation_keeps_shapes_and_depends_on_its_generator() -> None:
-    inputs = {name: torch.rand(5, 60, len(files)) for name, files in SENSORS.items()}
-    once, again, other = (rig.augmented(inputs, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    assert all(once[name].shape == inputs[name].shape for name in inputs)
-    assert all(torch.equal(once[name], again[name]) and not torch.equal(once[name], other[name]) for name in inputs)
+def test_an_encoder_is_the_same_graph_for_any_batch() -> None:
+    encoder, window = rig.streams()["flow"].encoder.eval(), torch.rand(4, 60, 2)
+    proto = traced(encoder, {"x": window[:2]}, ["y"], "flow")
+    found = Session(proto.SerializeToString(), "traced").compute({"x": window.numpy()})["y"]
+    np.testing.assert_allclose(found, encoder(window).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-BAR = {130: 0, 115: 1, 100: 2, 90: 3}
-PROFILE = [(c, 100, p, a, 0) for a in (130, 115, 100, 90) for c in (3, 20, 100) for p in (0, 1, 2) for _ in range(2)]
+PROFILE = list(itertools.product((3, 20, 100), (100, 90, 80, 73), (0, 1, 2), (130, 115, 100, 90), (0,)))
 
 
 def write_rig(folder: Path, rows: Sequence[tuple[int, ...]] = PROFILE) -> Path:
@@ -134,9 +138,9 @@ def write_rig(folder: Path, rows: Sequence[tuple[int, ...]] = PROFILE) -> Path:
 
 def test_a_made_up_rig_is_read_in_its_order(tmp_path: Path) -> None:
     task = opened(write_rig(tmp_path))
-    assert (len(task.train), len(task.test)) == (48, 24)
-    held = [row for row, (c, _, p, a, _) in enumerate(PROFILE) if p == ([3, 20, 100].index(c) + BAR[a] + 1) % 3]
-    assert task.test.tensors["cooling"][:, 7, 1].tolist() == pytest.approx([1000 * row + 7 + 1.6 for row in held])
+    rows = [row for row, cycle in enumerate(PROFILE) if held(cycle)]
+    assert (len(task.train), len(task.test)) == (108, 36)
+    assert task.test.tensors["cooling"][:, 7, 1].tolist() == pytest.approx([1000 * row + 7 + 1.6 for row in rows])
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_files_of_unlike_length_cut_short_or_missing_are_refused(tmp_path: Path)
     path = write_rig(tmp_path) / "FS2_1hz.csv.gz"
     whole = path.read_bytes()
     path.write_bytes(gzip.compress(gzip.decompress(whole).rsplit(b"\n", 2)[0]))
-    with pytest.raises(ExportError, match=r"FS2_1hz.csv.gz: 71 cycles, but profile.txt has 72"):
+    with pytest.raises(ExportError, match=r"FS2_1hz.csv.gz: 143 cycles, but profile.txt has 144"):
         opened(tmp_path)
     for broken in (whole[: len(whole) // 2], b"", b"never zipped"):
         path.write_bytes(broken)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgefuse.session import Session
 from edgefuse.types import Array
 from edgefuse_export.errors import ExportError
 from edgefuse_export.settings import Settings
@@ -19,6 +20,7 @@ from edgefuse_export.task import Task
 io = pytest.importorskip("scipy.io", reason="reading .mat files needs scipy")
 torch = pytest.importorskip("torch")
 from edgefuse_export.tasks import utd_mhad as utd  # noqa: E402
+from edgefuse_export.trace import traced  # noqa: E402
 
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "utd_mhad"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="UTD-MHAD is not on this machine")
@@ -146,6 +148,14 @@ def test_encoders_are_small_and_give_what_they_declare() -> None:
     assert sum(p.numel() for s in streams.values() for p in s.encoder.parameters()) < 600_000
     for name, tensor in batch().items():
         assert streams[name].encoder.eval()(tensor).shape == (6, streams[name].dim)
+
+
+@pytest.mark.parametrize("name", ["depth", "skeleton", "gyroscope"])
+def test_each_kind_of_encoder_is_the_same_graph_for_any_batch(name: str) -> None:
+    encoder, tensor = utd.streams()[name].encoder.eval(), batch()[name]
+    proto = traced(encoder, {"x": tensor[:2]}, ["y"], name)
+    found = Session(proto.SerializeToString(), "traced").compute({"x": tensor.numpy()})["y"]
+    np.testing.assert_allclose(found, encoder(tensor).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_larger_person_who_does_the_same_looks_the_same_to_the_skeletons_encoder() -> None:

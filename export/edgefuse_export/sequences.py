@@ -96,6 +96,15 @@ def sequence_encoder(
     return nn.Sequential(*layers, *_embedding(channels[-1], parts, dim, dropout))
 
 
+def cycle_encoder(steps: int, channels: int, hidden: int, dim: int, dropout: float) -> nn.Sequential:
+    """Window [B, steps, channels] over a cycle that is always the same to [B, dim]: two layers on all its moments."""
+    return nn.Sequential(
+        *(CycleInput(steps, channels), nn.Flatten(), nn.Dropout(dropout)),
+        *(nn.Linear(2 * steps * channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(dropout)),
+        *(nn.Linear(hidden, dim), nn.ReLU()),
+    )
+
+
 class ClipEncoder(nn.Module):
     """Clip [B, T, side, side] to [B, dim]: each picture and its change by itself, then along time.
 
