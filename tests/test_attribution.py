@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgefuse import bundle as bundles
+from edgefuse import kernels
 from edgefuse.config import RunConfig
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError, UsageError
-from tiny import CLASSES, KERNEL_OPERATORS, PRIOR, Tiny, dims_for
+from tiny import CLASSES, KERNEL_OPERATORS, PRIOR, Tiny, dims_for, linear
 
 EXPLAIN = RunConfig(explain=True)
 NEAR: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
@@ -53,6 +55,49 @@ def test_every_operator_shares_out_as_the_average_over_all_orders(operator: str,
     assert list(result.attribution["way"]) == list(tiny.dims)
     for name, phi in truth.items():
         np.testing.assert_allclose(result.attribution["way"][name], phi, **NEAR)
+
+
+def with_head(tiny: Tiny, path: Path, then: str = "Identity") -> Engine:
+    """Behind a head that takes many rows at once and is declared linear."""
+    fields, files = tiny.fields(), tiny.files()
+    fields["head"]["linear"] = True
+    files["head.onnx"] = linear("head", "fused", "way", *tiny.head, "B", then)
+    return Engine(bundles.write(path, fields, files), EXPLAIN)
+
+
+@pytest.mark.parametrize("operator", KERNEL_OPERATORS)
+def test_behind_a_linear_head_every_operator_shares_out_the_same(operator: str, tmp_path: Path) -> None:
+    tiny = Tiny(dims_for(operator, 4), operator)
+    samples = tiny.samples()
+    result = with_head(tiny, tmp_path / "t.efb").answer(samples)
+    for name, phi in permutation_truth(tiny, samples).items():
+        np.testing.assert_allclose(result.attribution["way"][name], phi, **NEAR)
+
+
+def test_behind_a_linear_head_one_kernel_answers_all_subsets_and_one_where_it_is_not_does_not(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    kernel = kernels.subset_head
+    monkeypatch.setattr(kernels, "subset_head", lambda *given: (asked.append(len(given[1])), kernel(*given)))
+    samples = tiny.samples()
+    with_head(tiny, tmp_path / "t.efb").answer(samples)
+    assert asked == [14]
+    lying = with_head(tiny, tmp_path / "u.efb", then="Tanh").answer(samples)
+    assert asked == [14]
+    total = sum(lying.attribution["way"].values())
+    np.testing.assert_allclose(total, np.tanh(tiny.truth(samples)) - np.array(PRIOR), **NEAR)
+
+
+def test_behind_a_linear_head_garbage_of_an_absent_stream_changes_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    samples = tiny.samples()
+    there = {name: samples[name] for name in ("b", "d")}
+    engine = with_head(tiny, tmp_path / "t.efb")
+    first = engine.answer(there).attribution["way"]
+    engine.answer({**samples, "a": samples["a"] * np.float32(1e30)})
+    again = engine.answer(there).attribution["way"]
+    assert all(again[name].tobytes() == first[name].tobytes() for name in samples)
+    assert (again["a"] == 0.0).all()
 
 
 def test_the_parts_sum_to_what_the_answer_adds_to_the_prior(engine: Engine, tiny: Tiny) -> None:

@@ -110,6 +110,13 @@ def test_a_training_depends_on_its_unit_alone(digits: Path, tmp_path: Path) -> N
     assert studies.measure(plan, unit) == first
 
 
+def test_a_specialist_trains_where_the_recipe_names_a_stream_that_it_lacks(digits: Path, tmp_path: Path) -> None:
+    settings = Settings(epochs=1, batch=20, dim=8, drop_rates={"zernike": 0.4})
+    plan = Plan(f"digits:{digits}", settings, 1, tmp_path / "work")
+    found = studies.measure(plan, Unit("specialist", JOINER.join(["fourier", "pixels"]), 0))
+    assert list(found.right) == ["fourier+pixels"]
+
+
 def test_the_verb_prints_the_table_and_says_by_its_status_whether_the_goal_is_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Path
 ) -> None:

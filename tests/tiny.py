@@ -32,14 +32,16 @@ def dims_for(operator: str, streams: int) -> dict[str, int]:
     return dict(list(lengths.items())[: OPERATORS[operator].exactly or streams])
 
 
-def linear(name: str, in_name: str, out_name: str, weight: Array, bias: Array) -> bytes:
-    """An ONNX model of one Gemm: float32 [1, d] -> [1, k]."""
+def linear(
+    name: str, in_name: str, out_name: str, weight: Array, bias: Array, batch: int | str = 1, then: str = "Identity"
+) -> bytes:
+    """An ONNX model of one Gemm, and what comes after it: float32 [batch, d] -> [batch, k]."""
     d, k = weight.shape
     graph = helper.make_graph(
-        [helper.make_node("Gemm", [in_name, "w", "b"], [out_name])],
+        [helper.make_node("Gemm", [in_name, "w", "b"], ["z"]), helper.make_node(then, ["z"], [out_name])],
         name,
-        [helper.make_tensor_value_info(in_name, TensorProto.FLOAT, [1, d])],
-        [helper.make_tensor_value_info(out_name, TensorProto.FLOAT, [1, k])],
+        [helper.make_tensor_value_info(in_name, TensorProto.FLOAT, [batch, d])],
+        [helper.make_tensor_value_info(out_name, TensorProto.FLOAT, [batch, k])],
         [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

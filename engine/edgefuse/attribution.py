@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse.errors import BundleError
 from edgefuse.fallback import Substitutes, descend, select
@@ -33,13 +34,24 @@ class Subsets:
         before = self.substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins)
         return self._head.answers(fusion.each(selects, before), selects)
 
+    def quick(self, selects: U8) -> dict[str, F32] | None:
+        """As `answers` up to rounding, in one kernel; None where the head, the operator or stand-ins forbid it."""
+        affine = self._head.affine
+        values = None if affine is None else self._fusion.through(selects, affine.weight, affine.bias)
+        return None if affine is None or values is None else {n: values[:, c] for n, c in affine.columns.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class _Game:
-    """Who plays, and the masks of their coalitions uint8 [2^players, N]; bit k of a row's number is player k."""
+    """Who plays, and the masks of their coalitions uint8 [2^players, N]; bit k of a row's number is player k.
+
+    asked: the masks but those of nobody and of everybody, whose answers are known; nobody: bool [len(asked), 1], where
+    only a child is left, its parent lost.
+    """
 
     players: tuple[int, ...]
-    selects: U8
+    asked: U8
+    nobody: NDArray[np.bool_]
 
 
 class Attribution:
@@ -61,17 +73,25 @@ class Attribution:
         Empty where the model gives no finite answer from one of the subsets.
         """
         game = self._game(trusts)
-        lost = [self._lost[i] if i in game.players else trust for i, trust in enumerate(trusts)]
         try:
-            answers = self._subsets.answers(game.selects[1:-1], lost)
+            answers = self._subsets.quick(game.asked) or self._subsets.answers(game.asked, self._without(game, trusts))
         except BundleError:
             return {}
-        some = (game.selects[1:-1] == PRESENT).any(1)[:, None]  # a child alone, its parent lost, is nobody
-        parts = {name: np.where(some, answers[name], self._prior[name]) for name in outputs}
-        values = {name: np.vstack([self._prior[name], parts[name], full]) for name, full in outputs.items()}
+        values = {name: self._values(game, answers[name], name, full) for name, full in outputs.items()}
         if not all(np.isfinite(told).all() for told in values.values()):
             return {}
         return {name: self._shares(game.players, told) for name, told in values.items()}
+
+    def _without(self, game: _Game, trusts: Sequence[Trust]) -> list[Trust]:
+        """On which rung each player is where it is lost."""
+        return [self._lost[i] if i in game.players else trust for i, trust in enumerate(trusts)]
+
+    def _values(self, game: _Game, answers: F32, output: str, full: F32) -> F64:
+        """float64 [2^players, K]: the empty set first and all of them last."""
+        values = np.empty((len(answers) + 2, len(full)))
+        values[0], values[1:-1], values[-1] = self._prior[output], answers, full
+        np.copyto(values[1:-1], values[0], where=game.nobody)
+        return values
 
     def _game(self, trusts: Sequence[Trust]) -> _Game:
         mask = np.zeros(len(trusts), np.uint8)
@@ -89,7 +109,8 @@ class Attribution:
         for number, row in enumerate(selects):
             gone = self._with_children({player for k, player in enumerate(players) if not number >> k & 1})
             row[list(gone)] = lost[list(gone)]
-        return _Game(players, selects)
+        asked = np.ascontiguousarray(selects[1:-1])
+        return _Game(players, asked, (asked != PRESENT).all(1)[:, None])
 
     def _with_children(self, gone: set[int]) -> set[int]:
         """The streams, and all that are derived from them."""
@@ -97,9 +118,9 @@ class Attribution:
             gone = gone | more
         return gone
 
-    def _shares(self, players: Sequence[int], values: F32) -> dict[str, F64]:
-        """values float32 [2^players, K], the empty set first and all of them last."""
-        phi = shapley_weights(len(players)) @ values.astype(np.float64) if players else ()
+    def _shares(self, players: Sequence[int], values: F64) -> dict[str, F64]:
+        """values float64 [2^players, K], the empty set first and all of them last."""
+        phi = shapley_weights(len(players)) @ values if players else ()
         made = dict(zip(players, phi, strict=True))
         nothing = np.zeros(values.shape[1])
         return {plan.name: made.get(plan.index, nothing) for plan in self._plans}

@@ -62,6 +62,7 @@ class KernelFusion(Fusion):
         self._substitutes = np.zeros((streams, columns), dtype=np.float32)
         self.stand_ins = list(self._substitutes)
         self._rows = np.zeros((streams, columns), dtype=np.float32)
+        self._bits = np.uint16(1) << np.arange(streams, dtype=np.uint16)
         self.fused = np.zeros(width, dtype=np.float32)
 
     def run(self) -> None:
@@ -93,6 +94,16 @@ class KernelFusion(Fusion):
             if before is not None:
                 before(mask)
             fused[:] = self._joined(rows, mask)
+        return out
+
+    def through(self, selects: U8, weight: F32, bias: F32) -> F32 | None:
+        """As of `Fusion`; not with stand-ins, nor where rows are joined after."""
+        if self._operator.join != Join.NONE or len(selects) == 0 or (highest := selects.max(0)).max() > PRESENT:
+            return None
+        self._taken[:] = highest
+        self._project_rows()
+        masks, out = selects @ self._bits, np.empty((len(selects), len(bias)), np.float32)
+        kernels.subset_head(self._rows, masks, self._operator.concat, self._operator.reduce, weight, bias, out)
         return out
 
     def _folded(self, rows: F32, selects: U8) -> F32:

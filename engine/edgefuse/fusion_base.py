@@ -50,6 +50,13 @@ class Fusion(ABC):
             row[:] = self.fused
         return out
 
+    def through(self, selects: U8, weight: F32, bias: F32) -> F32 | None:
+        """float32 [M, K]: `each` of masks [M, N] times weight [W, K], plus bias [K], where one kernel does it all.
+
+        None where it does not: then ask `each`.
+        """
+        return None
+
     @abstractmethod
     def run(self) -> None:
         """Compute `fused` from the embeddings, the mask and the stand-ins as they stand now."""

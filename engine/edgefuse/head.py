@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +15,19 @@ from edgefuse.manifest import OutputSpec
 from edgefuse.reference import PRESENT
 from edgefuse.session import Port, Session
 from edgefuse.types import F32, U8
+
+_STEP = np.float32(
+    1024.0
+)  # along each axis that a linear head is asked at: far, so that its constant rounds off little
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A linear head as numbers: outputs = fused @ weight + bias, weight float32 [W, K], bias [K]; columns by output."""
+
+    weight: F32
+    bias: F32
+    columns: Mapping[str, slice]
 
 
 class Head:
@@ -28,6 +43,7 @@ class Head:
         self._session = Session(bundle[spec.file], bundle.place(spec.file))
         ports = {name: Port("float32", buffer.shape) for name, buffer in self._buffers.items()}
         self._shape, self._free = shape[1:], _free(self._session)
+        self._linear = spec.linear and self._free and self._bits is None and len(self._shape) == 1
         self._session.expect({"fused": Port("float32", shape)}, ports)
         self._session.bind({"fused": read.reshape(shape)}, self._buffers)
 
@@ -50,6 +66,22 @@ class Head:
             return self._session.compute({"fused": rows}) if len(rows) else self._none()
         one_by_one = [self._session.compute({"fused": row[None]}) for row in rows]
         return {name: np.concatenate([answer[name] for answer in one_by_one]) for name in self._buffers}
+
+    @cached_property
+    def affine(self) -> Affine | None:
+        """The head as numbers, where it is declared linear and can be asked for them, and nothing but them shows."""
+        if not self._linear:
+            return None
+        width = self._shape[0]
+        probe = np.sin(np.arange(width, dtype=np.float32))
+        asked = np.vstack([np.zeros((1, width), np.float32), _STEP * np.eye(width, dtype=np.float32), [probe]])
+        given = self._session.compute({"fused": asked})
+        told = np.hstack([given[name] for name in self._buffers])
+        bias, weight = told[0].copy(), np.ascontiguousarray((told[1:-1] - told[0]) / _STEP)
+        if not np.allclose(probe @ weight + bias, told[-1], rtol=1e-4, atol=1e-4):
+            return None
+        ends = np.cumsum([given[name].shape[1] for name in self._buffers]).tolist()
+        return Affine(weight, bias, dict(zip(self._buffers, map(slice, [0, *ends], ends), strict=True)))
 
     def _none(self) -> dict[str, F32]:
         return {name: np.zeros((0, buffer.shape[1]), np.float32) for name, buffer in self._buffers.items()}

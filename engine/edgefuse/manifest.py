@@ -82,11 +82,13 @@ class HeadSpec(Strict):
     """The network from the fused vector to the outputs.
 
     presence_bits: behind the fused vector it reads 1 for each stream that is present and 0 for the others.
+    linear: every output is a matrix times what it reads, plus a constant, which many subsets at once are quicker by.
     """
 
     file: FileName
     outputs: Annotated[tuple[OutputSpec, ...], Field(min_length=1)]
     presence_bits: bool = False
+    linear: bool = False
 
 
 MAX_IMPUTED = 8  # streams; above, a map for each of 2^N patterns is more than a device should carry

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import edgefuse
 from edgefuse import bundle as bundles
@@ -102,6 +103,7 @@ def contents(recipe: Recipe, tensors: Mapping[str, Array], graphs: Graphs) -> tu
             "file": "head.onnx",
             "outputs": [_output(model, o.name, o.words) for o in model.outputs],
             "presence_bits": model.presence_bits,
+            "linear": type(model.head) is nn.Linear,
         },
         "fallback": fallback,
         "graph": "model.onnx",

@@ -114,7 +114,7 @@ def measure(plan: Plan, unit: Unit) -> Outcome:
     task, names = _task(plan), unit.streams.split(JOINER)
     settings = replace(plan.settings, seed=unit.seed)
     if unit.role != "bundle":
-        settings = replace(settings, subsets=0)
+        settings = replace(settings, subsets=0, drop_rates={})
     asked = [tuple(names)] if unit.role == "specialist" else subsets(names)
     with alone(unit.seed):
         trained = train(task, settings, _unseen, only=frozenset(names))
