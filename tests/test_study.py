@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="the extra `export` is not installed
 from edgefuse_export import study as studies  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.settings import Settings  # noqa: E402
-from edgefuse_export.study import JOINER, NAME, Outcome, Plan, Unit, _packed, study, units_of  # noqa: E402
+from edgefuse_export.study import JOINER, NAME, Outcome, Plan, Unit, packed, study, units_of  # noqa: E402
 from edgefuse_export.study_table import interval, markdown, text, verdict  # noqa: E402
 from small_digits import small_digits, write_digits  # noqa: E402
 
@@ -35,8 +35,8 @@ def test_every_seed_has_a_bundle_a_whole_and_a_specialist_for_each_smaller_subse
 
 def outcome(role: Any, streams: str, right: dict[str, Any], seed: int = 0) -> Outcome:
     n = len(next(iter(right.values())))
-    packed = {s: _packed(np.array(rows, bool)) for s, rows in right.items()}
-    return Outcome(role=role, streams=streams, seed=seed, loss=0.1, n=n, right=packed)
+    bits = {s: packed(np.array(rows, bool)) for s, rows in right.items()}
+    return Outcome(role=role, streams=streams, seed=seed, loss=0.1, n=n, right=bits)
 
 
 def made_up(n: int = 200) -> list[Outcome]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefuse.command import Row, counted, finish, guarded, parser_of
-from edgefuse_export import datasheet_verb, retrofit_verb, study_verb, train_verb
+from edgefuse_export import datasheet_verb, grid_verb, replay_verb, retrofit_verb, study_verb, train_verb
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -99,6 +99,18 @@ _VERBS: tuple[Row, ...] = (
         "Train one model and a specialist for each subset, and compare them.",
         study_verb.study,
         study_verb.options,
+    ),
+    (
+        "grid",
+        "Compare fusions of camera and depth clips, by form of encoder, as the RGB-D study did.",
+        grid_verb.grid,
+        grid_verb.options,
+    ),
+    (
+        "replay",
+        "Replay recordings with faults: do the answers turn out as they said to expect?",
+        replay_verb.replay,
+        replay_verb.options,
     ),
     (
         "benchmark-operators",

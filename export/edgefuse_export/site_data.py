@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from edgefuse_export.labelled import Labelled
 
 # Seeds of disjoint sets of sites: what is trained on, measured on, and checked with is never the same.
 TRAIN_SEED, TEST_SEED, CHECK_SEED = 0, 1_000_000_000, 2_000_000_000
+Made = tuple[dict[str, Array], int]  # stream -> tensor, and the label
 LATITUDE_DEG, LONGITUDE_DEG, ALTITUDE_M = site.ANCHOR
 
 PREPROCESS: Mapping[str, Mapping[str, Any]] = {
@@ -44,17 +45,34 @@ def site_data(
 
     `progress` is handed the iterator over moments and passes it on.
     """
-    wanted = {"first_seed": first_seed, "samples": samples, "preprocess": PREPROCESS, "simulator": _fingerprint()}
+    seeds = range(first_seed, first_seed + samples)
+    return cached(folder, moment, tuple(PREPROCESS), {"preprocess": PREPROCESS}, seeds, workers, progress)
+
+
+def cached(
+    folder: Path,
+    make: Callable[[int], Made],
+    streams: Sequence[str],
+    of: Mapping[str, Any],
+    seeds: range,
+    workers: int,
+    progress: Callable[[Iterator[Any]], Iterator[Any]],
+) -> Labelled:
+    """What `make`, a function of a module, gives of these streams for each seed; from the cache if it holds just that.
+
+    of: whatever else the result depends on, beside the seeds and the simulator, JSON-ready.
+    """
+    wanted = {"first_seed": seeds.start, "samples": len(seeds), **of, "simulator": _fingerprint()}
     note = folder / "made_from.json"
     if not note.is_file() or json.loads(note.read_text()) != json.loads(json.dumps(wanted)):
         note.unlink(missing_ok=True)
-        _generate(folder, range(first_seed, first_seed + samples), workers, progress)
+        _generate(folder, make, seeds, workers, progress)
         note.write_text(json.dumps(wanted, indent=1))
-    tensors = {stream: np.load(folder / f"{stream}.npy", mmap_mode="r", allow_pickle=False) for stream in PREPROCESS}
+    tensors = {stream: np.load(folder / f"{stream}.npy", mmap_mode="r", allow_pickle=False) for stream in streams}
     return Labelled(tensors, np.load(folder / "labels.npy", allow_pickle=False))
 
 
-def moment(seed: int) -> tuple[dict[str, Array], int]:
+def moment(seed: int) -> Made:
     """One simulated moment as the encoders see it: stream -> tensor, and its label."""
     snapshot = site.snapshot(seed)
     return {stream: tensor_of(stream, snapshot.payloads[stream]) for stream in PREPROCESS}, snapshot.label
@@ -66,11 +84,17 @@ def tensor_of(stream: str, payload: Array) -> Array:
     return kind.tensor_from(payload, validate(kind.params, PREPROCESS[stream]))
 
 
-def _generate(folder: Path, seeds: range, workers: int, progress: Callable[[Iterator[Any]], Iterator[Any]]) -> None:
+def _generate(
+    folder: Path,
+    make: Callable[[int], Made],
+    seeds: range,
+    workers: int,
+    progress: Callable[[Iterator[Any]], Iterator[Any]],
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.zeros(len(seeds), np.int64)
     stores: dict[str, Array] = {}
-    for row, (tensors, label) in enumerate(progress(_moments(seeds, workers))):
+    for row, (tensors, label) in enumerate(progress(_made(make, seeds, workers))):
         if row == 0:
             stores = {s: _store(folder / f"{s}.npy", t, len(seeds)) for s, t in tensors.items()}
         for stream, tensor in tensors.items():
@@ -84,13 +108,13 @@ def _store(path: Path, tensor: Array, rows: int) -> Array:
     return store
 
 
-def _moments(seeds: range, workers: int) -> Iterator[tuple[dict[str, Array], int]]:
+def _made(make: Callable[[int], Made], seeds: range, workers: int) -> Iterator[Made]:
     if workers <= 1:
-        yield from map(moment, seeds)
+        yield from map(make, seeds)
         return
     # A fork would copy the locks of torch's threads in whatever state they are.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(moment, seeds, chunksize=8)
+        yield from pool.imap(make, seeds, chunksize=8)
 
 
 def _fingerprint() -> str:

@@ -71,8 +71,7 @@ class Outcome(Strict):
 
     def rows(self, subset: str) -> Rows:
         """bool [n]: which test rows were answered right from this subset."""
-        packed = np.frombuffer(base64.b64decode(self.right[subset]), np.uint8)
-        return np.unpackbits(packed, count=self.n).astype(np.bool_)
+        return unpacked(self.right[subset], self.n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,8 @@ def measure(plan: Plan, unit: Unit) -> Outcome:
         trained = train(task, settings, _unseen, only=frozenset(names))
         right = right_answers(trained.model, task.test.only(frozenset(names)), task.output.name, asked)
     loss = trained.losses[-1]
-    packed = {JOINER.join(s): _packed(rows) for s, rows in zip(asked, right, strict=True)}
-    return Outcome(**asdict(unit), loss=loss if math.isfinite(loss) else None, n=len(task.test), right=packed)
+    kept = {JOINER.join(s): packed(rows) for s, rows in zip(asked, right, strict=True)}
+    return Outcome(**asdict(unit), loss=loss if math.isfinite(loss) else None, n=len(task.test), right=kept)
 
 
 def fingerprint(plan: Plan, task: Task) -> str:
@@ -156,5 +155,11 @@ def _unseen(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
     yield from items
 
 
-def _packed(rows: Rows) -> str:
+def packed(rows: Rows) -> str:
+    """bool [n] as its bits in base 64."""
     return base64.b64encode(np.packbits(rows).tobytes()).decode()
+
+
+def unpacked(bits: str, n: int) -> Rows:
+    """bool [n], as `packed` took it."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(bits), np.uint8), count=n).astype(np.bool_)

@@ -22,6 +22,8 @@ from edgefuse_export.settings import Settings
 from edgefuse_export.task import Augment, Task
 
 Progress = Callable[[Iterator[Any], int, str], Iterator[Any]]
+# By the axes of a parameter, what the CPU's convolutions run in: a quarter less time.
+CONVOLVED: Mapping[int, torch.memory_format] = {4: torch.channels_last, 5: torch.channels_last_3d}
 SOFTEN = 2.0  # temperature at which a subset learns from the whole
 
 
@@ -65,7 +67,7 @@ def train(
     torch.manual_seed(settings.seed)
     model = fresh_model(task, settings, only)
     data = task.train if only is None else task.train.only(only)
-    _lay_out(model, torch.channels_last)  # what the CPU's convolutions run in: a quarter less time
+    _lay_out(model, CONVOLVED)
     model.fit_prior(task.output.name, torch.from_numpy(data.labels))
     lesson = _Lesson(model, data, settings, task.augment)
     losses: list[float] = []
@@ -73,7 +75,7 @@ def train(
         if time.monotonic() > deadline_s:
             break
         losses.append(lesson.epoch())
-    _lay_out(model.eval(), torch.contiguous_format)
+    _lay_out(model.eval(), {})
     model.measure_means(inputs for inputs, _ in batches(data, np.arange(len(data)), 250))
     return Trained(model, tuple(losses), len(losses) < settings.epochs)
 
@@ -193,5 +195,7 @@ def _head(width: int, hidden: int, classes: int) -> nn.Module:
     return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
-def _lay_out(model: FusionModel, layout: torch.memory_format) -> None:
-    model.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's annotations
+def _lay_out(model: FusionModel, layouts: Mapping[int, torch.memory_format]) -> None:
+    for parameter in model.parameters():
+        layout = layouts.get(parameter.dim(), torch.contiguous_format)
+        parameter.data = parameter.data.contiguous(memory_format=layout)

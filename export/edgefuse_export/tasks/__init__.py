@@ -8,7 +8,7 @@ from pathlib import Path
 from edgefuse_export.errors import ExportError
 from edgefuse_export.settings import Settings
 from edgefuse_export.task import Task
-from edgefuse_export.tasks import digits, hydraulic, site, utd_mhad
+from edgefuse_export.tasks import digits, hydraulic, rgbd, site, utd_mhad
 from edgefuse_export.training import Progress
 
 Opener = Callable[[Path | None, Settings, Path, Progress], Task]
@@ -18,6 +18,7 @@ TASKS: Mapping[str, Opener] = {
     "digits": digits.open_task,
     "utd-mhad": utd_mhad.open_task,
     "hydraulic": hydraulic.open_task,
+    "rgbd": rgbd.open_task,
 }
 
 

@@ -42,6 +42,9 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "accelerometer": (STEPS, 3),
     "gyroscope": (STEPS, 3),
 }
+# Two periods and a little: depth came at some 10 Hz, the skeleton at 20, the inertial unit at 50.
+FRESH_MS: Mapping[str, float] = {"depth": 250.0, "skeleton": 120.0, "accelerometer": 60.0, "gyroscope": 60.0}
+MAX_AGE_MS = 500.0
 # Folder, variable, and shape with 0 for time, of what is in a file.
 FILES = (("Depth", "d_depth", (80, 107, 0)), ("Skeleton", "d_skel", (JOINTS, 3, 0)), ("Inertial", "d_iner", (0, 6)))
 CHECKED = 8  # clips that the gate checks a bundle with
@@ -92,23 +95,33 @@ def streams() -> Mapping[str, Stream]:
         "accelerometer": sequence_encoder(MotionInput(2.0), (7, 48, 64, 96), EMBEDDING, dropout=0.3),
         "gyroscope": sequence_encoder(MotionInput(200.0), (7, 48, 64, 96), EMBEDDING, dropout=0.3),
     }
-    return {name: Stream("vector", e, EMBEDDING, {"shape": list(SHAPES[name])}) for name, e in encoders.items()}
+    return {
+        name: Stream("vector", e, EMBEDDING, {"shape": list(SHAPES[name])}, FRESH_MS[name], MAX_AGE_MS)
+        for name, e in encoders.items()
+    }
 
 
 def read_clips(folder: Path, progress: Progress) -> Labelled:
     """All clips of a folder, by action, person and trial; groups are people. ExportError naming the file."""
-    if not folder.is_dir():
-        raise ExportError(f"{folder}: no such folder")
-    paths = sorted((folder / "Depth").glob("*.mat"))
-    names = sorted(tuple(map(int, m.groups())) for p in paths if (m := _NAME.fullmatch(p.name)))
-    if not names:
-        raise ExportError(f"{folder / 'Depth'}: no clips named aA_sS_tT_depth.mat")
-    if (last := names[-1][0]) > len(LABELS):
-        raise ExportError(f"{folder / 'Depth'}: action {last}, but there are {len(LABELS)}")
+    names = clip_names(folder)
     clips = [windows(*read_clip(folder, *name)) for name in progress(iter(names), len(names), "clips")]
     tensors = {stream: np.stack([clip[stream] for clip in clips]) for stream in SHAPES}
     action, person, _ = np.array(names, np.int64).T
     return Labelled(tensors, action - 1, person)
+
+
+def clip_names(folder: Path) -> list[tuple[int, int, int]]:
+    """(action, person, trial) of every clip in a folder. ExportError where it holds none."""
+    if not folder.is_dir():
+        raise ExportError(f"{folder}: no such folder")
+    paths = sorted((folder / "Depth").glob("*.mat"))
+    found = [m.groups() for p in paths if (m := _NAME.fullmatch(p.name))]
+    names = sorted((int(action), int(person), int(trial)) for action, person, trial in found)
+    if not names:
+        raise ExportError(f"{folder / 'Depth'}: no clips named aA_sS_tT_depth.mat")
+    if (last := names[-1][0]) > len(LABELS):
+        raise ExportError(f"{folder / 'Depth'}: action {last}, but there are {len(LABELS)}")
+    return names
 
 
 def read_clip(folder: Path, action: int, person: int, trial: int) -> tuple[Array, Array, Array]:
