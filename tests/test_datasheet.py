@@ -13,7 +13,7 @@ import edgefuse
 import edgefuse.config
 from edgefuse import bundle as bundles
 from edgefuse.errors import BundleError, ConfigError
-from tiny import Tiny
+from tiny import CLASSES, Tiny
 
 FIGURE = {"streams": ["a", "c"], "value": 0.9, "low": 0.85, "high": 0.94, "n": 400}
 SHEET = {"schema_version": 1, "metric": "accuracy", "split": "held-out", "subsets": [FIGURE]}
@@ -122,6 +122,27 @@ def test_probabilities_are_softened_by_the_subsets_own_temperature(tmp_path: Pat
         want = np.exp(logits) / np.exp(logits).sum()
         np.testing.assert_allclose(result.probabilities["way"], want, rtol=1e-5)
         assert result.as_json()["probabilities"] == {"way": [float(p) for p in result.probabilities["way"]]}
+
+
+def test_a_bias_makes_up_for_a_class_that_is_taken_for_another_in_probabilities_and_label(tmp_path: Path) -> None:
+    samples = Tiny().samples()
+    plain = edgefuse.load(bundle_with(tmp_path / "p.efb", FULL)).answer(samples)
+    bias = [0.0, 0.0, 0.0]
+    least = int(np.argmin(plain.outputs["way"]))
+    bias[least] = 50.0
+    sheet = {**FULL, "output": "way", "subsets": [whole(0.9, "a", "b", "c", temperature=2.0, bias=bias)]}
+    result = edgefuse.load(bundle_with(tmp_path / "b.efb", sheet)).answer(samples)
+    scores = plain.outputs["way"].astype(np.float64) / 2.0 + bias
+    np.testing.assert_allclose(result.probabilities["way"], np.exp(scores) / np.exp(scores).sum(), rtol=1e-5)
+    assert result.labels["way"] == CLASSES[least] != plain.labels["way"]
+    assert result.outputs["way"].tobytes() == plain.outputs["way"].tobytes()
+
+
+def test_a_bias_has_a_value_for_each_class(tmp_path: Path) -> None:
+    for output, bias in (("way", [0.1, 0.2]), (None, [0.1, 0.2, 0.3])):
+        sheet = {**FULL, "output": output, "subsets": [whole(0.9, "a", "b", "c", bias=bias)]}
+        with pytest.raises(BundleError, match=r"subsets\.0\.bias: \d values, output .* has \d classes"):
+            edgefuse.load(bundle_with(tmp_path / "b.efb", sheet))
 
 
 def test_of_an_error_less_is_better(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "version", "files", "buffers", "_kernels"),
     (
         "joins",
+        "calibration",
         "fusion_base",
         "schema",
         "shapley",

@@ -76,7 +76,8 @@ def _stream_line(stream: dict[str, Any]) -> str:
 
 def _figure_line(figure: dict[str, Any]) -> str:
     interval = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
-    error = "" if figure["ece"] is None else f"  calibration {figure['ece']:.3f}, T {figure['temperature']:.2f}"
+    bias = " and a bias" if figure["bias"] else ""
+    error = "" if figure["ece"] is None else f"  calibration {figure['ece']:.3f}, T {figure['temperature']:.2f}{bias}"
     cost = "" if figure["latency_ms"] is None else f"  {figure['latency_ms']:.2f} ms"
     return f"    {figure['value']:.3f}  {interval}  n = {figure['n']}{error}{cost}  {', '.join(figure['streams'])}"
 

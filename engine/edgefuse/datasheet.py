@@ -9,8 +9,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from edgefuse import calibration
 from edgefuse.bundle import Bundle, strict_json
+from edgefuse.calibration import Calibration
 from edgefuse.errors import BundleError
+from edgefuse.manifest import OutputSpec
 from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
 from edgefuse.types import Expected, Rung, Trust
 
@@ -30,12 +33,14 @@ class Figure(Strict):
 class SubsetFigure(Figure):
     """With exactly these streams present.
 
-    ece           expected calibration error of its probabilities, which are softmax(logits / temperature)
+    temperature, bias   of the output: its probabilities are softmax(logits / temperature + bias)
+    ece           their expected calibration error
     latency_ms    median of what these streams cost on `latency_of`: encoders, fusion and head, nothing cached
     """
 
     streams: Annotated[tuple[Name, ...], Field(min_length=1)]
     temperature: Positive = 1.0
+    bias: tuple[Finite, ...] = ()
     ece: Fraction | None = None
     latency_ms: NotNegative | None = None
 
@@ -79,6 +84,10 @@ class Datasheet(Strict):
             frozenset(f.streams): Expected(self.metric, f.value, f.low, f.high, f.n, self.better) for f in self.subsets
         }
 
+    def calibrations(self) -> Mapping[frozenset[str], Calibration]:
+        """Subset of stream names -> what makes its logits probabilities."""
+        return {frozenset(f.streams): Calibration(f.temperature, f.bias, self.output) for f in self.subsets}
+
     def age_curve(self, stream: str) -> list[AgeFigure]:
         """The figures of one stream by its age, the youngest first."""
         return sorted((f for f in self.ages if f.stream == stream), key=lambda f: f.age_ms)
@@ -106,7 +115,7 @@ class Expectations:
 
     def __init__(self, sheet: Datasheet | None) -> None:
         self._figures = sheet.expected() if sheet else {}
-        self._temperatures = {frozenset(f.streams): f.temperature for f in sheet.subsets} if sheet else {}
+        self._calibrations = sheet.calibrations() if sheet else {}
         self._sign = -1.0 if sheet and sheet.better == "lower" else 1.0
         curves = {f.stream: sheet.age_curve(f.stream) for f in sheet.ages} if sheet else {}
         self._curves = {
@@ -132,9 +141,9 @@ class Expectations:
         known = self._figures.get(frozenset(streams))
         return None if known is None else self._sign * known.value
 
-    def temperature(self, streams: Mapping[str, Trust]) -> float:
-        """What logits are divided by, for probabilities that are right as often as they say."""
-        return self._temperatures.get(standing(streams), 1.0)
+    def calibration(self, streams: Mapping[str, Trust]) -> Calibration:
+        """What makes probabilities of logits that are right as often as they say."""
+        return self._calibrations.get(standing(streams), calibration.NONE)
 
     def _cost(self, name: str, age_ms: float | None) -> float:
         """What is lost of the metric by this age, 0 where that was not measured; never a gain."""
@@ -160,7 +169,17 @@ def read_datasheet(bundle: Bundle) -> Datasheet | None:
     except ValueError as error:
         raise BundleError(complaint(error), place=place) from error
     _check_names(sheet, bundle.manifest.stream_names, place)
+    _check_biases(sheet, {o.name: o for o in bundle.manifest.head.outputs}, place)
     return sheet
+
+
+def _check_biases(sheet: Datasheet, outputs: Mapping[str, OutputSpec], place: str) -> None:
+    spec = outputs.get(sheet.output or "")
+    classes = len(spec.labels) if spec is not None and spec.kind == "class_logits" else 0
+    for i, figure in enumerate(sheet.subsets):
+        if figure.bias and len(figure.bias) != classes:
+            what = f"{len(figure.bias)} values, output {sheet.output!r} has {classes} classes"
+            raise BundleError(f"subsets.{i}.bias: {what}", place=place)
 
 
 def _check_names(sheet: Datasheet, known: tuple[str, ...], place: str) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
+from edgefuse.calibration import softmax
 from edgefuse.config import RunConfig, load_config
 from edgefuse.datasheet import Expectations, read_datasheet
 from edgefuse.errors import UsageError
@@ -196,15 +199,16 @@ class Engine:
         streams = dict(zip(self.plan.names, trusts, strict=True))
         expected = None if in_domain is False else self._expectations.of(streams)
         mode, why = judged_mode(streams, expected, self.plan.demands)
-        manifest = self.bundle.manifest
+        manifest, head = self.bundle.manifest, self._model.head
+        scores = head.scores(outputs, self._expectations.calibration(streams))
         return Result(
             t_ns=t_ns,
             mode=mode,
             why=why,
             outputs=outputs,
-            probabilities=self._model.head.probabilities(outputs, self._expectations.temperature(streams)),
-            labels=self._model.head.labels(outputs, blind=mode == "blind"),
-            matches=self._model.head.matches(outputs, blind=mode == "blind"),
+            probabilities={name: softmax(values).astype(np.float32) for name, values in scores.items()},
+            labels=head.labels({**outputs, **scores}, blind=mode == "blind"),
+            matches=head.matches(outputs, blind=mode == "blind"),
             attribution=attribution,
             streams=streams,
             expected=expected,

@@ -11,10 +11,11 @@ import numpy as np
 
 from edgefuse import buffers
 from edgefuse.bundle import Bundle
+from edgefuse.calibration import NONE, Calibration
 from edgefuse.manifest import OutputSpec
 from edgefuse.reference import PRESENT
 from edgefuse.session import Port, Session
-from edgefuse.types import F32, U8
+from edgefuse.types import F32, F64, U8, Array
 
 _STEP = np.float32(
     1024.0
@@ -94,15 +95,17 @@ class Head:
         """The model's answer to nothing at all: name -> float32 [K]."""
         return {spec.name: np.asarray(spec.prior, dtype=np.float32) for spec in self._specs}
 
-    def probabilities(self, outputs: Mapping[str, F32], temperature: float) -> dict[str, F32]:
-        """softmax(logits / temperature) of every output that is class logits: name -> float32 [K]."""
+    def scores(self, outputs: Mapping[str, F32], calibration: Calibration) -> dict[str, F64]:
+        """The calibrated logits of every output that is class logits: name -> float64 [K]."""
         logits = (spec.name for spec in self._specs if spec.kind == "class_logits")
-        return {name: _softmax(outputs[name], temperature) for name in logits}
+        own = {n: calibration if calibration.output in (None, n) else NONE for n in logits}
+        return {name: calibrated.scores(outputs[name]) for name, calibrated in own.items()}
 
-    def labels(self, outputs: Mapping[str, F32], *, blind: bool = False) -> dict[str, str]:
+    def labels(self, outputs: Mapping[str, Array], *, blind: bool = False) -> dict[str, str]:
         """The most likely class, or nearest entry, of every output with labels; the first where several are equal.
 
-        blind: the outputs are the prior, which knows a likeliest class but no nearest entry.
+        outputs: with `scores` in the place of class logits. blind: they are the prior, which knows a likeliest class
+        but no nearest entry.
         """
         labelled = (spec for spec in self._specs if spec.labels and not (blind and spec.kind == "similarity"))
         return {spec.name: spec.labels[int(np.argmax(outputs[spec.name]))] for spec in labelled}
@@ -116,14 +119,6 @@ class Head:
 def _free(session: Session) -> bool:
     """Does the graph take any number of rows at once?"""
     return "fused" in session.inputs and session.inputs["fused"].shape[:1] == (None,)
-
-
-def _softmax(logits: F32, temperature: float) -> F32:
-    # In double precision: a temperature may be small, and outputs large.
-    scaled = logits.astype(np.float64) / temperature
-    parts = np.exp(scaled - scaled.max())
-    shares: F32 = (parts / parts.sum()).astype(np.float32)
-    return shares
 
 
 def _nearest(spec: OutputSpec, scores: F32) -> list[tuple[str, float]]:

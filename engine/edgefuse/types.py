@@ -138,9 +138,9 @@ class Result:
     """One answer: what it is, what it was made from, and how good it is expected to be.
 
     outputs    name -> float32 vector, as the head gives it (class logits, regression values, similarities)
-    labels     name -> the most likely class, or the nearest entry, for outputs that have labels
-    probabilities  name -> float32 [K] of an output that is class logits: softmax(logits / T), T the datasheet's for
-               these streams, 1 where it measured none
+    labels     name -> the class of the largest probability, or the nearest entry, for outputs that have labels
+    probabilities  name -> float32 [K] of an output that is class logits: softmax(logits / T + b), T and b the
+               datasheet's for these streams, 1 and 0 where it measured none
     attribution  output -> stream -> float64 [K]: its exact Shapley value, the part of outputs - prior that it made;
                exactly 0 for an absent stream. Empty unless `explain` asks for it
     matches    name -> (label, similarity) of the nearest entries, the nearest first, for outputs that are similarities

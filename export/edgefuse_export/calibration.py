@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
+from edgefuse.calibration import NONE, Calibration, softmax
 from edgefuse.types import F64, Array
 from edgefuse_export.evaluate import wilson
 
 BINS = 15
+LOG_T = float(np.log(20.0))  # no temperature is beyond 20, or below a twentieth
 Groups = NDArray[np.int64]
 
 
@@ -38,41 +41,66 @@ def effective(right: NDArray[np.bool_], groups: Groups) -> float:
     return float(n) if between == 0.0 else min(float(n), n * alone / between)
 
 
-def temperature(logits: Array, labels: NDArray[np.int64]) -> float:
-    """The T > 0 with which softmax(logits / T) makes labels int64 [n] likeliest; logits [n, K].
+def fit(logits: Array, labels: NDArray[np.int64], biased: bool) -> Calibration:
+    """What makes labels int64 [n] likeliest, of logits [n, K]: a temperature and, if biased, a value a class.
 
-    Guo et al. 2017, arXiv 1706.04599. Golden section over log T, in which the loss has one valley.
+    Guo et al. 2017, arXiv 1706.04599; Alexandari et al. 2020, arXiv 1901.06852. The values count as if one row more had
+    said that they are small, so that a class which is never seen does not send them to infinity.
     """
-    low, high = math.log(0.05), math.log(20.0)
-    golden = (math.sqrt(5.0) - 1.0) / 2.0
-    a, b = high - golden * (high - low), low + golden * (high - low)
-    at_a, at_b = (nll(logits, labels, math.exp(x)) for x in (a, b))
-    for _ in range(40):
-        if at_a < at_b:
-            high, b, at_b = b, a, at_a
-            a = high - golden * (high - low)
-            at_a = nll(logits, labels, math.exp(a))
-        else:
-            low, a, at_a = a, b, at_b
-            b = low + golden * (high - low)
-            at_b = nll(logits, labels, math.exp(b))
-    return math.exp((low + high) / 2)
+    rows, n = logits.astype(np.float64), len(labels)
+    hit = np.eye(rows.shape[1])[labels]
+
+    def loss(x: F64) -> tuple[float, F64]:
+        scaled = rows * np.exp(-x[0])
+        p = softmax(scaled + x[1:])
+        off = (p - hit) / n
+        slope = np.concatenate([[-(off * scaled).sum()], off.sum(0) + x[1:] / n])
+        likely = np.log(np.maximum(p[np.arange(n), labels], 1e-300))
+        slope[1:] *= biased
+        return float(0.5 * (x[1:] ** 2).sum() / n - likely.mean()), slope
+
+    bounds = [(-LOG_T, LOG_T), *[(None, None)] * rows.shape[1]]
+    found = minimize(loss, np.zeros(1 + rows.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds)
+    bias = tuple(round(float(b), 6) for b in found.x[1:]) if biased else ()
+    return Calibration(round(float(np.exp(found.x[0])), 6), bias)
 
 
-def nll(logits: Array, labels: NDArray[np.int64], t: float) -> float:
-    """Mean negative log likelihood of the labels at temperature t."""
-    scaled = logits.astype(np.float64) / t
-    scaled -= scaled.max(1, keepdims=True)
-    norm = np.log(np.exp(scaled).sum(1))
-    return float((norm - scaled[np.arange(len(labels)), labels]).mean())
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A calibration from all rows, and probabilities float64 [n, K] by ones from the other half of the recordings."""
+
+    calibration: Calibration
+    held_out: F64
+
+    def right(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """bool [n]: of which rows the likeliest class is right."""
+        found: NDArray[np.bool_] = self.held_out.argmax(1) == labels
+        return found
+
+    def error(self, labels: NDArray[np.int64]) -> float:
+        """As of `calibration_error`."""
+        return calibration_error(self.held_out, labels)
 
 
-def softmax(logits: Array, t: float) -> F64:
-    """Probabilities float64 [n, K] at temperature t."""
-    scaled = logits.astype(np.float64) / t
-    parts = np.exp(scaled - scaled.max(1, keepdims=True))
-    shares: F64 = parts / parts.sum(1, keepdims=True)
-    return shares
+def calibrated(logits: Array, labels: NDArray[np.int64], groups: Groups | None) -> Calibrated:
+    """With a bias where, in the halves that it was not fitted on, it makes the labels likelier; else without."""
+    whose = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    plain, biased = (_held_out(logits, labels, whose % 2 == 0, biased) for biased in (False, True))
+    worth = _surprise(biased, labels) < _surprise(plain, labels)
+    return Calibrated(fit(logits, labels, worth), biased if worth else plain)
+
+
+def _held_out(logits: Array, labels: NDArray[np.int64], half: NDArray[np.bool_], biased: bool) -> F64:
+    probabilities = np.zeros(logits.shape)
+    for own, other in ((half, ~half), (~half, half)):
+        if own.any():
+            told = fit(logits[other], labels[other], biased) if other.any() else NONE
+            probabilities[own] = softmax(told.scores(logits[own]))
+    return probabilities
+
+
+def _surprise(probabilities: F64, labels: NDArray[np.int64]) -> float:
+    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-300)).mean())
 
 
 def calibration_error(probabilities: F64, labels: NDArray[np.int64]) -> float:
@@ -85,15 +113,3 @@ def calibration_error(probabilities: F64, labels: NDArray[np.int64]) -> float:
     counts = np.bincount(which, minlength=BINS)
     gaps = np.bincount(which, weights=right - sure, minlength=BINS)
     return float(np.abs(gaps).sum() / max(1, counts.sum()))
-
-
-def held_out_error(logits: Array, labels: NDArray[np.int64], groups: Groups | None) -> float:
-    """The calibration error of probabilities whose temperature came from the other half of the recordings."""
-    whose = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    half = whose % 2 == 0
-    probabilities = np.zeros(logits.shape)
-    for own, other in ((half, ~half), (~half, half)):
-        if own.any():
-            t = temperature(logits[other], labels[other]) if other.any() else 1.0
-            probabilities[own] = softmax(logits[own], t)
-    return calibration_error(probabilities, labels)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefuse.calibration import Calibration
 from edgefuse.datasheet import AgeFigure, Datasheet, RungFigure, SubsetFigure
 from edgefuse.offline import Offline
 from edgefuse.operators import subsets
 from edgefuse.types import F32, U8, Rung
-from edgefuse_export.calibration import held_out_error, share, temperature
+from edgefuse_export.calibration import Calibrated, calibrated, share
 from edgefuse_export.errors import ExportError
 from edgefuse_export.held_out import Moments, Shown
 
@@ -64,12 +65,15 @@ def measure(
     moments, notes = _usable(moments, offline, output)
     asked = asked_subsets(offline.plan.names)
     masks = _masks(offline, asked)
-    answered = {rung: _answers(offline, output, moments, masks, rung, shown) for rung in offline.rungs}
+    answered = {
+        rung: _calibrated(_answers(offline, output, moments, masks, rung, shown), moments) for rung in offline.rungs
+    }
     best = _best(answered, moments)
     figures = _subset_figures(asked, answered[best], moments, _latencies(offline, masks))
     if within is not None:
         _refuse_wide(figures, within)
-    ages = () if aged is None else tuple(_ages(offline, output, aged, best, shown))
+    whole = answered[best][-1].calibration
+    ages = () if aged is None else tuple(_ages(offline, output, aged, best, whole, shown))
     sheet = Datasheet(
         metric="accuracy",
         output=output,
@@ -114,68 +118,62 @@ def _answers(offline: Offline, output: str, moments: Moments, masks: U8, rung: R
     return np.array([offline.answers([e[k] for e in moments.embeddings], masks, rung)[output] for k in numbers])
 
 
-def _right(logits: F32, moments: Moments) -> NDArray[np.bool_]:
-    """bool [n, M] of logits [n, M, K]."""
-    right: NDArray[np.bool_] = logits.argmax(2) == moments.labels[:, None]
-    return right
+def _calibrated(logits: F32, moments: Moments) -> list[Calibrated]:
+    """Of every subset, from logits [n, M, K]."""
+    return [calibrated(logits[:, m], moments.labels, moments.groups) for m in range(logits.shape[1])]
 
 
-def _best(answered: dict[Rung, F32], moments: Moments) -> Rung:
+def _best(answered: dict[Rung, list[Calibrated]], moments: Moments) -> Rung:
     """The rung that answers best on average over the subsets; the mask, unless another is better by WORTH_IT."""
     means = {
-        rung: float(_right(logits, moments).mean()) - WORTH_IT * (rung != "mask") for rung, logits in answered.items()
+        rung: float(np.mean([subset.right(moments.labels) for subset in told])) - WORTH_IT * (rung != "mask")
+        for rung, told in answered.items()
     }
     return max(means, key=lambda rung: means[rung])
 
 
 def _subset_figures(
-    asked: Sequence[tuple[str, ...]], logits: F32, moments: Moments, latencies: Sequence[float]
+    asked: Sequence[tuple[str, ...]], told: Sequence[Calibrated], moments: Moments, latencies: Sequence[float]
 ) -> tuple[SubsetFigure, ...]:
-    right = _right(logits, moments)
-    found = []
-    for m, streams in enumerate(asked):
-        value, low, high = share(right[:, m], moments.groups)
-        t = temperature(logits[:, m], moments.labels)
-        error = held_out_error(logits[:, m], moments.labels, moments.groups)
-        found.append(
-            SubsetFigure(
-                streams=streams,
-                value=value,
-                low=low,
-                high=high,
-                n=len(moments),
-                recordings=_recordings(moments),
-                temperature=round(t, 4),
-                ece=error,
-                latency_ms=latencies[m],
-            )
+    return tuple(
+        SubsetFigure(
+            streams=streams,
+            **_figure(own.right(moments.labels), moments),
+            temperature=own.calibration.temperature,
+            bias=own.calibration.bias,
+            ece=own.error(moments.labels),
+            latency_ms=latency,
         )
-    return tuple(found)
+        for streams, own, latency in zip(asked, told, latencies, strict=True)
+    )
 
 
 def _rung_figures(
-    asked: Sequence[tuple[str, ...]], answered: dict[Rung, F32], moments: Moments
+    asked: Sequence[tuple[str, ...]], answered: dict[Rung, list[Calibrated]], moments: Moments
 ) -> Iterator[RungFigure]:
     """Of every rung and subset in which it matters."""
-    for rung, logits in answered.items() if len(answered) > 1 else ():
-        right = _right(logits, moments)
-        for m, streams in enumerate(asked[:-1]):
-            value, low, high = share(right[:, m], moments.groups)
-            yield RungFigure(
-                streams=streams,
-                rung=rung,
-                value=value,
-                low=low,
-                high=high,
-                n=len(moments),
-                recordings=_recordings(moments),
-            )
+    for rung, told in answered.items() if len(answered) > 1 else ():
+        for streams, own in zip(asked[:-1], told[:-1], strict=True):
+            yield RungFigure(streams=streams, rung=rung, **_figure(own.right(moments.labels), moments))
+
+
+def _figure(right: NDArray[np.bool_], moments: Moments) -> dict[str, Any]:
+    value, low, high = share(right, moments.groups)
+    return {"value": value, "low": low, "high": high, "n": len(moments), "recordings": _recordings(moments)}
 
 
 def _ages(
-    offline: Offline, output: str, aged: Callable[[int, float], Moments], rung: Rung, shown: Shown
+    offline: Offline,
+    output: str,
+    aged: Callable[[int, float], Moments],
+    rung: Rung,
+    whole: Calibration,
+    shown: Shown,
 ) -> Iterator[AgeFigure]:
-    """Each stream's samples made older, step by step, up to twice what its bundle lets it be held."""
+    """Each stream's samples made older, step by step, up to twice what its bundle lets it be held.
+
+    whole: the calibration of all streams, by which they are then judged too.
+    """
     every = np.ones((1, len(offline.plan.streams)), np.uint8)
     steps = [
         (own, ms) for own in offline.plan.streams for ms in AGES_MS if ms == 0.0 or ms * 1e6 <= 2.0 * own.max_age_ns
@@ -183,17 +181,9 @@ def _ages(
     for own, ms in shown(iter(steps), len(steps), "ages"):
         moments = aged(own.index, ms)
         logits = _answers(offline, output, moments, every, rung, lambda items, total, what: items)
-        value, low, high = share(_right(logits, moments)[:, 0], moments.groups)
+        right = whole.scores(logits[:, 0]).argmax(1) == moments.labels
         at_ms = 0.0 if moments.age_ms is None else float(moments.age_ms[:, own.index].mean())
-        yield AgeFigure(
-            stream=own.name,
-            age_ms=round(at_ms, 1),
-            value=value,
-            low=low,
-            high=high,
-            n=len(moments),
-            recordings=_recordings(moments),
-        )
+        yield AgeFigure(stream=own.name, age_ms=round(at_ms, 1), **_figure(right, moments))
 
 
 def _recordings(moments: Moments) -> int | None:
