@@ -14,6 +14,7 @@ import pytest
 
 from edgefuse.cli import main
 from edgefuse.patches import blanked, explain_patches
+from edgefuse.sources.site import LABELS
 from edgefuse.types import Array
 
 pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
@@ -107,10 +108,30 @@ def test_the_verb_shares_out_and_draws(tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out.strip().splitlines()[-1]) == told
 
 
+def test_each_class_has_its_right_and_wrong_moments_and_streams_can_be_left_out_of_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = ["--moments", "6", "--every", "3", "--grid", "2", "--walks", "2", "--json"]
+    given = ["explain", "--source", "site:seed=4..5&duration_s=10", *few]
+    assert main(given) == 0
+    whole = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert main([*given, "--without", "lidar,gps"]) == 0
+    pair = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    for told in (whole, pair):
+        counts = {row["what"]: row["n"] for row in told["rows"]}
+        assert counts["all"] == 6 == counts.get("right", 0) + counts.get("wrong", 0)
+        classes = [what for what in counts if what in LABELS]
+        assert sum(counts[c] for c in classes) == 6
+        assert all(counts[c] == counts.get(f"{c}, right", 0) + counts.get(f"{c}, wrong", 0) for c in classes)
+    assert pair["rows"] != whole["rows"]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         (["--walks", "1"], "--walks must be at least 2"),
+        (["--without", "radar"], "no stream 'radar' to leave out; it has camera, depth, lidar, gps"),
+        (["--streams", "depth", "--without", "depth"], "stream 'depth' has no patches; with patches: camera"),
         (["--streams", "lidar"], "stream 'lidar' has no patches; with patches: camera, depth"),
         (["--output", "mood"], "no class output 'mood' in the bundle; it has action"),
         (["--out", "/no/such/place/e.html"], "e.html"),

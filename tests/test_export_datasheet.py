@@ -16,13 +16,12 @@ pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 import edgefuse  # noqa: E402
 from edgefuse.datasheet import read_datasheet  # noqa: E402
 from edgefuse.offline import Offline  # noqa: E402
-from edgefuse.sources import Source  # noqa: E402
+from edgefuse.sources import Source, numbered  # noqa: E402
 from edgefuse.types import Sample  # noqa: E402
 from edgefuse.verify import verify  # noqa: E402
 from edgefuse_export import export_bundle  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.datasheet import asked_subsets, measure  # noqa: E402
-from edgefuse_export.datasheet_verb import numbered  # noqa: E402
 from edgefuse_export.errors import ExportError  # noqa: E402
 from edgefuse_export.held_out import Moments, moments_of, of_labelled, record  # noqa: E402
 from edgefuse_export.labelled import read_labelled  # noqa: E402

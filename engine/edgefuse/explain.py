@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
+from edgefuse.calibration import NONE
+from edgefuse.datasheet import read_datasheet
 from edgefuse.errors import UsageError
 from edgefuse.offline import Offline
 from edgefuse.patches import Patches, explain_patches
@@ -76,10 +78,11 @@ class Explained:
 
 def explain(
     offline: Offline,
-    source: Source,
+    sources: Sequence[Source],
     output: str | None = None,
     streams: Sequence[str] = (),
     *,
+    without: Sequence[str] = (),
     moments: int = 40,
     every_s: float = 1.0,
     grid: int = 4,
@@ -88,14 +91,16 @@ def explain(
 ) -> Explained:
     """Shares of the picture streams (all of them, or those named) in the logit of each answer; others stay as they are.
 
-    UsageError: no such output or stream, or nothing with patches.
+    moments: of all sources together, as many of each. without: streams that are absent from all answers. UsageError: no
+    such output or stream, or nothing with patches.
     """
     name = _output(offline, output)
-    chosen = _pictures(offline, streams)
+    chosen = _pictures(offline, streams, without)
+    asked = _Asked(offline, name, without)
     rng, told = np.random.default_rng(seed), []
     with Progress(moments, "moments") as progress:
-        for moment in islice(moments_of(offline, source, name, every_s), moments):
-            told.append(_told(offline, moment, name, chosen, grid, walks, rng))
+        for moment in _of_each(offline, sources, name, every_s, moments):
+            told.append(_told(asked, moment, chosen, grid, walks, rng))
             progress.step()
     if not told:
         raise UsageError("explain: the source never had a sample of every stream")
@@ -103,6 +108,14 @@ def explain(
     notes = ("the model was not trained to answer from subsets: parts of pictures are stranger to it still",)
     sampling = float(np.mean([t.patches.error for t in told]))
     return Explained(name, chosen, tuple(told), tuple(_rows(told, chosen)), sampling, notes if untrained else ())
+
+
+def _of_each(
+    offline: Offline, sources: Sequence[Source], output: str, every_s: float, moments: int
+) -> Iterator[Moment]:
+    each = -(-moments // len(sources))
+    parts = (islice(moments_of(offline, source, output, every_s), each) for source in sources)
+    return islice(chain.from_iterable(parts), moments)
 
 
 def moments_of(offline: Offline, source: Source, output: str, every_s: float) -> Iterator[Moment]:
@@ -119,20 +132,35 @@ def moments_of(offline: Offline, source: Source, output: str, every_s: float) ->
             yield Moment(t_ns, tensors, (source.truth(t_ns) or {}).get(output))
 
 
+class _Asked:
+    """One output of the model, asked of moments with the same streams present."""
+
+    def __init__(self, offline: Offline, output: str, without: Sequence[str]) -> None:
+        self.offline, self._output = offline, output
+        self.names = offline.plan.names
+        self._present = np.array([[name not in without for name in self.names]], np.uint8)
+        sheet = read_datasheet(offline.bundle)
+        known = sheet.calibrations() if sheet else {}
+        calibration = known.get(frozenset(self.names) - frozenset(without), NONE)
+        self._calibration = calibration if calibration.output in (None, output) else NONE
+        self._labels = next(o.labels for o in offline.bundle.manifest.head.outputs if o.name == output)
+
+    def logits(self, embeddings: Sequence[F32]) -> F32:
+        answered: F32 = self.offline.answers(embeddings, self._present)[self._output][0]
+        return answered
+
+    def likeliest(self, logits: F32) -> tuple[int, str]:
+        """Number and name of the class that the engine would answer."""
+        k = int(np.argmax(self._calibration.scores(logits)))
+        return k, self._labels[k]
+
+
 def _told(
-    offline: Offline,
-    moment: Moment,
-    output: str,
-    chosen: Sequence[str],
-    grid: int,
-    walks: int,
-    rng: np.random.Generator,
+    asked: _Asked, moment: Moment, chosen: Sequence[str], grid: int, walks: int, rng: np.random.Generator
 ) -> Told:
-    names = offline.plan.names
-    embeddings = [offline.embed_tensor(i, moment.tensors[name]) for i, name in enumerate(names)]
-    logits = _answer(offline, embeddings, output)
-    k = int(np.argmax(logits))
-    labels = next(o.labels for o in offline.bundle.manifest.head.outputs if o.name == output)
+    embed, names = asked.offline.embed_tensor, asked.names
+    embeddings = [embed(i, moment.tensors[name]) for i, name in enumerate(names)]
+    k, label = asked.likeliest(asked.logits(embeddings))
     known: dict[tuple[str, bytes], F32] = {}
 
     def value(tensors: Mapping[str, Array]) -> float:
@@ -140,31 +168,25 @@ def _told(
         for name, tensor in tensors.items():
             key = (name, tensor.tobytes())
             if key not in known:
-                known[key] = offline.embed_tensor(names.index(name), tensor)
+                known[key] = embed(names.index(name), tensor)
             parts[names.index(name)] = known[key]
-        return float(_answer(offline, parts, output)[k])
+        return float(asked.logits(parts)[k])
 
     pictures = {name: moment.tensors[name] for name in chosen}
-    return Told(moment, labels[k], explain_patches(pictures, value, grid, walks, rng))
-
-
-def _answer(offline: Offline, embeddings: Sequence[F32], output: str) -> F32:
-    every = np.ones((1, len(embeddings)), np.uint8)
-    answered: F32 = offline.answers(embeddings, every)[output][0]
-    return answered
+    return Told(moment, label, explain_patches(pictures, value, grid, walks, rng))
 
 
 def _rows(told: Sequence[Told], streams: Sequence[str]) -> Iterator[Row]:
-    """Over all moments, the right and the wrong ones, and each true class."""
-    groups: dict[str, Callable[[Told], bool]] = {
-        "all": lambda t: True,
-        "right": lambda t: t.right is True,
-        "wrong": lambda t: t.right is False,
-    }
-    for what, belongs in groups.items():
-        yield from _row(what, [t for t in told if belongs(t)], streams)
+    """Over all moments, the right and the wrong ones, and the same of each true class."""
+    yield from _judged("all", "", told, streams)
     for truth in sorted({t.moment.truth for t in told if t.moment.truth is not None}):
-        yield from _row(truth, [t for t in told if t.moment.truth == truth], streams)
+        yield from _judged(truth, f"{truth}, ", [t for t in told if t.moment.truth == truth], streams)
+
+
+def _judged(what: str, prefix: str, told: Sequence[Told], streams: Sequence[str]) -> Iterator[Row]:
+    yield from _row(what, told, streams)
+    for how, right in (("right", True), ("wrong", False)):
+        yield from _row(f"{prefix}{how}", [t for t in told if t.right is right], streams)
 
 
 def _row(what: str, told: Sequence[Told], streams: Sequence[str]) -> Iterator[Row]:
@@ -195,8 +217,11 @@ def _output(offline: Offline, output: str | None) -> str:
     return output or known[0]
 
 
-def _pictures(offline: Offline, streams: Sequence[str]) -> tuple[str, ...]:
-    known = [plan.name for plan in offline.plan.streams if plan.modality.kind in PICTURES]
+def _pictures(offline: Offline, streams: Sequence[str], without: Sequence[str]) -> tuple[str, ...]:
+    if unknown := [name for name in without if name not in offline.plan.names]:
+        raise UsageError(f"explain: no stream {unknown[0]!r} to leave out; it has {', '.join(offline.plan.names)}")
+    there = [plan for plan in offline.plan.streams if plan.name not in without]
+    known = [plan.name for plan in there if plan.modality.kind in PICTURES]
     for name in streams:
         if name not in known:
             raise UsageError(f"explain: stream {name!r} has no patches; with patches: {', '.join(known) or 'none'}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,7 @@ def _held_out(
     arguments: argparse.Namespace, offline: Offline, output: str
 ) -> tuple[Moments, Callable[[int, float], Moments] | None, str]:
     """The moments, the same with a stream older where time is known, and what they are in words."""
-    from edgefuse.sources import open_source
+    from edgefuse.sources import numbered, open_source
     from edgefuse_export.held_out import moments_of, of_labelled, record
     from edgefuse_export.labelled import read_labelled
     from edgefuse_export.run import progress
@@ -76,15 +75,6 @@ def _held_out(
     kept = [record(offline, open_source(uri), output, arguments.rate) for uri in told]
     split = f"{len(kept)} recordings at {arguments.rate:g} Hz: {', '.join(arguments.source)}"
     return moments_of(kept, offline), lambda i, ms: moments_of(kept, offline, i, ms), split
-
-
-def numbered(uri: str) -> list[str]:
-    """`site:seed=5..7` as `site:seed=5`, `site:seed=6` and `site:seed=7`; every other URI as it is."""
-    span = re.search(r"(\d+)\.\.(\d+)", uri)
-    if span is None:
-        return [uri]
-    first, last = int(span[1]), int(span[2])
-    return [f"{uri[: span.start()]}{k}{uri[span.end() :]}" for k in range(first, last + 1)]
 
 
 def _fallback(offline: Offline, rung: str) -> dict[str, Any]:

@@ -50,8 +50,7 @@ def replay(arguments: argparse.Namespace) -> int:
 
 
 def _sources(arguments: argparse.Namespace) -> list[Source]:
-    from edgefuse.sources import open_source
-    from edgefuse_export.datasheet_verb import numbered
+    from edgefuse.sources import numbered, open_source
     from edgefuse_export.errors import ExportError
     from edgefuse_export.tasks.utd_mhad import clip_names
     from edgefuse_export.utd_source import UtdClips

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import parse_qsl
 from edgefuse.errors import SourceError
 from edgefuse.sources.base import Problem, Source
 
-__all__ = ["SCHEMES", "Problem", "Source", "open_source"]
+__all__ = ["SCHEMES", "Problem", "Source", "numbered", "open_source"]
 
 
 def _site(rest: str, uri: str) -> Source:
@@ -54,6 +55,15 @@ def open_source(uri: str) -> Source:
         known = ", ".join(f"{name}:" for name in SCHEMES)
         raise SourceError(f"is not a source; sources begin with {known}", place=uri or "''")
     return SCHEMES[scheme](rest, uri)
+
+
+def numbered(uri: str) -> list[str]:
+    """`site:seed=5..7` as `site:seed=5`, `site:seed=6` and `site:seed=7`; every other URI as it is."""
+    span = re.search(r"(\d+)\.\.(\d+)", uri)
+    if span is None:
+        return [uri]
+    first, last = int(span[1]), int(span[2])
+    return [f"{uri[: span.start()]}{k}{uri[span.end() :]}" for k in range(first, last + 1)]
 
 
 def _options(rest: str, uri: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
