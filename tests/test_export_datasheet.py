@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch", reason="the extra `export` is not installed
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
 import edgefuse  # noqa: E402
-from edgefuse.datasheet import read_datasheet  # noqa: E402
+from edgefuse.datasheet import Datasheet, read_datasheet  # noqa: E402
 from edgefuse.offline import Offline  # noqa: E402
 from edgefuse.sources import Source, numbered  # noqa: E402
 from edgefuse.types import Sample  # noqa: E402
@@ -25,6 +26,7 @@ from edgefuse_export.datasheet import asked_subsets, measure  # noqa: E402
 from edgefuse_export.errors import ExportError  # noqa: E402
 from edgefuse_export.held_out import Moments, moments_of, of_labelled, record  # noqa: E402
 from edgefuse_export.labelled import read_labelled  # noqa: E402
+from edgefuse_export.score import standard_error  # noqa: E402
 from small_model import LABELS, NAMES, raw_samples, small_model, tensors  # noqa: E402
 
 MS = 1_000_000
@@ -116,6 +118,50 @@ def test_labels_that_nothing_can_be_measured_on_are_refused(
         measure(offline, "way", "made up", Moments(whole.embeddings, labels(whole.labels)), None, quiet)
 
 
+def test_a_regression_is_measured_by_its_mean_absolute_error_and_less_is_better(offline: Offline, rows: Path) -> None:
+    data = read_labelled(rows)
+    model, given = small_model(), {n: torch.from_numpy(np.array(t, np.float32)) for n, t in data.tensors.items()}
+    with torch.no_grad():
+        truth = model(given)["speed"].numpy() + np.where(np.arange(80) % 2, 0.25, -0.75)[:, None]
+    whole = replace(of_labelled(offline, data, quiet), labels=truth.astype(np.float64))
+    sheet = measure(offline, "speed", "made up", whole, None, quiet).sheet
+    assert (sheet.metric, sheet.better, sheet.output) == ("mean absolute error", "lower", "speed")
+    assert sheet.subsets[-1].value == pytest.approx(0.5, abs=1e-5)
+    assert sheet.subsets[-1].high - sheet.subsets[-1].value == pytest.approx(1.96 * 0.25 / np.sqrt(79), rel=1e-3)
+    masked = [*(f for f in sheet.rungs if f.rung == "mask"), sheet.subsets[-1]]
+    for figure in masked:
+        with torch.no_grad():
+            told = model({n: given[n] for n in figure.streams})["speed"].numpy()
+        assert figure.value == pytest.approx(float(np.abs(told - truth).mean()), rel=1e-4)
+    assert all(f.ece is None and f.bias == () for f in sheet.subsets)
+    assert Datasheet.model_validate(sheet.model_dump()).worse(0.6, 0.5)
+
+
+def test_values_that_are_not_known_are_left_out_and_others_of_the_wrong_shape_are_named(
+    offline: Offline, rows: Path
+) -> None:
+    whole = moments(offline, rows)
+    values = np.linspace(0.0, 1.0, 80)[:, None]
+    values[:5] = np.nan
+    found = measure(offline, "speed", "made up", replace(whole, labels=values), None, quiet)
+    assert found.sheet.subsets[0].n == 75 and found.notes[0].startswith("5 of 80 moments have no label")
+    for output, labels, words in (
+        ("speed", np.zeros((80, 2)), r"output 'speed' is of 1 value\(s\): labels.npy has to be \[n, 1\]"),
+        ("way", np.zeros((80, 1)), "output 'way' is of classes: labels.npy has to hold whole numbers"),
+        ("speed", np.full((80, 1), np.nan), "no moment of the held-out data has a truth"),
+        ("mood", values, "output 'mood' cannot be measured; those that can: way, speed"),
+    ):
+        with pytest.raises(ExportError, match=words):
+            measure(offline, output, "made up", replace(whole, labels=labels), None, quiet)
+
+
+def test_an_error_of_recordings_that_are_alike_within_is_less_sure() -> None:
+    errors, groups = np.repeat([0.0, 1.0, 2.0, 3.0], 25), np.repeat(np.arange(4), 25)
+    assert standard_error(errors, None) == pytest.approx(errors.std(ddof=1) / 10.0)
+    assert standard_error(errors, groups) == pytest.approx(np.std([0, 1, 2, 3], ddof=1) / 2.0)
+    assert standard_error(errors, np.zeros(100, np.int64)) == errors.std()
+
+
 def test_an_interval_that_is_wider_than_asked_for_is_refused_with_how_many_it_takes(
     offline: Offline, rows: Path
 ) -> None:
@@ -201,7 +247,10 @@ def test_the_verb_writes_a_bundle_that_says_what_to_expect(
         (lambda f: np.save(f / "imu.npy", np.zeros((80, 4, 2), np.float32)), r"stream 'imu': rows of float32 \[4, 2\]"),
         (lambda f: (f / "imu.npy").unlink(), "the data has no stream 'imu'"),
         (lambda f: (f / "imu.npy").write_text("x"), "imu.npy: is not a plain .npy array"),
-        (lambda f: np.save(f / "labels.npy", np.zeros(80)), r"labels.npy: float64 \[80\], not whole numbers"),
+        (
+            lambda f: np.save(f / "labels.npy", np.zeros((80, 2), int)),
+            r"labels.npy: int64 \[80, 2\], not whole numbers",
+        ),
     ],
 )
 def test_a_folder_that_does_not_fit_is_named(

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefuse.calibration import Calibration
 from edgefuse.datasheet import AgeFigure, Datasheet, RungFigure, SubsetFigure
 from edgefuse.offline import Offline
 from edgefuse.operators import subsets
 from edgefuse.types import F32, U8, Rung
-from edgefuse_export.calibration import Calibrated, calibrated, share
 from edgefuse_export.errors import ExportError
 from edgefuse_export.held_out import Moments, Shown
+from edgefuse_export.score import Metric, Score, metric_of
+from edgefuse_export.usable import usable
 
 ALL_UP_TO = 8  # streams; above, the telling subsets and some at random
 SAMPLED = 200
@@ -57,54 +57,37 @@ def measure(
     shown: Shown,
     within: float | None = None,
 ) -> Measured:
-    """Everything about one class output. aged(i, ms): the same moments with stream i older, where they are a sequence.
+    """Everything about one output. aged(i, ms): the same moments with stream i older, where they are a sequence.
 
-    within: refuse where a 95 % interval is wider than plus and minus this. ExportError also for labels that cannot be
+    within: refuse where a 95 % interval is wider than plus and minus this. ExportError also for truths that cannot be
     measured on.
     """
-    moments, notes = _usable(moments, offline, output)
-    asked = asked_subsets(offline.plan.names)
-    masks = _masks(offline, asked)
-    answered = {
-        rung: _calibrated(_answers(offline, output, moments, masks, rung, shown), moments) for rung in offline.rungs
+    metric = metric_of(offline.bundle, output)
+    moments, notes = usable(moments, offline, output)
+    names = offline.plan.names
+    asked = asked_subsets(names)
+    masks, whole = _masks(offline, asked), asked.index(tuple(names))
+    scored = {
+        rung: _scored(metric, _answers(offline, output, moments, masks, rung, shown), moments) for rung in offline.rungs
     }
-    best = _best(answered, moments)
-    figures = _subset_figures(asked, answered[best], moments, _latencies(offline, masks))
+    best = _best(scored, metric)
+    figures = _subset_figures(asked, scored[best], moments, _latencies(offline, masks))
     if within is not None:
         _refuse_wide(figures, within)
-    whole = answered[best][-1].calibration
-    ages = () if aged is None else tuple(_ages(offline, output, aged, best, whole, shown))
+    known = scored[best][whole].calibration
+    ages = () if aged is None else tuple(_ages(offline, output, aged, best, metric, known, shown))
     sheet = Datasheet(
-        metric="accuracy",
+        metric=metric.name,
+        better=metric.better,
         output=output,
         split=split,
         subset_trained=offline.bundle.manifest.fallback.subset_trained,
         latency_of=_processor(),
         subsets=figures,
-        rungs=tuple(_rung_figures(asked, answered, moments)),
+        rungs=tuple(_rung_figures(asked, scored, moments)),
         ages=ages,
     )
     return Measured(sheet, best, tuple(notes))
-
-
-def _usable(moments: Moments, offline: Offline, output: str) -> tuple[Moments, list[str]]:
-    """Without rows that have no label, which is said. ExportError for one class, or a label that is none."""
-    labels = next(o.labels for o in offline.bundle.manifest.head.outputs if o.name == output)
-    if (moments.labels >= len(labels)).any():
-        worst = int(moments.labels.max())
-        raise ExportError(f"label {worst}: output {output!r} has {len(labels)} classes")
-    known = moments.labels >= 0
-    notes = (
-        [f"{int((~known).sum())} of {len(known)} moments have no label and were left out"] if not known.all() else []
-    )
-    found = np.unique(moments.labels[known])
-    if len(found) < 2:
-        raise ExportError(f"the held-out data holds {len(found)} class(es): a datasheet needs at least two")
-    missing = [labels[k] for k in range(len(labels)) if k not in found]
-    notes += [f"no moment of class {name!r}: the figures say nothing of it" for name in missing]
-    if offline.bundle.manifest.fallback.subset_trained is False:
-        notes.append("the model was not trained to answer from subsets: see `edgefuse-export retrofit`")
-    return moments.where(known), notes
 
 
 def _masks(offline: Offline, asked: Sequence[Sequence[str]]) -> U8:
@@ -118,48 +101,44 @@ def _answers(offline: Offline, output: str, moments: Moments, masks: U8, rung: R
     return np.array([offline.answers([e[k] for e in moments.embeddings], masks, rung)[output] for k in numbers])
 
 
-def _calibrated(logits: F32, moments: Moments) -> list[Calibrated]:
-    """Of every subset, from logits [n, M, K]."""
-    return [calibrated(logits[:, m], moments.labels, moments.groups) for m in range(logits.shape[1])]
+def _scored(metric: Metric, answers: F32, moments: Moments) -> list[Score]:
+    """Of every subset, from answers [n, M, K]."""
+    return [metric.score(answers[:, m], moments.labels, moments.groups) for m in range(answers.shape[1])]
 
 
-def _best(answered: dict[Rung, list[Calibrated]], moments: Moments) -> Rung:
+def _best(scored: dict[Rung, list[Score]], metric: Metric) -> Rung:
     """The rung that answers best on average over the subsets; the mask, unless another is better by WORTH_IT."""
-    means = {
-        rung: float(np.mean([subset.right(moments.labels) for subset in told])) - WORTH_IT * (rung != "mask")
-        for rung, told in answered.items()
-    }
-    return max(means, key=lambda rung: means[rung])
+    means = {rung: float(np.mean([score.value for score in scores])) for rung, scores in scored.items()}
+    if metric.better == "lower":
+        return min(means, key=lambda rung: means[rung] * (1.0 + WORTH_IT * (rung != "mask")))
+    return max(means, key=lambda rung: means[rung] - WORTH_IT * (rung != "mask"))
 
 
 def _subset_figures(
-    asked: Sequence[tuple[str, ...]], told: Sequence[Calibrated], moments: Moments, latencies: Sequence[float]
+    asked: Sequence[tuple[str, ...]], scores: Sequence[Score], moments: Moments, latencies: Sequence[float]
 ) -> tuple[SubsetFigure, ...]:
     return tuple(
         SubsetFigure(
             streams=streams,
-            **_figure(own.right(moments.labels), moments),
+            **_figure(own, moments),
             temperature=own.calibration.temperature,
             bias=own.calibration.bias,
-            ece=own.error(moments.labels),
+            ece=own.ece,
             latency_ms=latency,
         )
-        for streams, own, latency in zip(asked, told, latencies, strict=True)
+        for streams, own, latency in zip(asked, scores, latencies, strict=True)
     )
 
 
 def _rung_figures(
-    asked: Sequence[tuple[str, ...]], answered: dict[Rung, list[Calibrated]], moments: Moments
+    asked: Sequence[tuple[str, ...]], scored: dict[Rung, list[Score]], moments: Moments
 ) -> Iterator[RungFigure]:
     """Of every rung and subset in which it matters."""
-    for rung, told in answered.items() if len(answered) > 1 else ():
-        for streams, own in zip(asked[:-1], told[:-1], strict=True):
-            yield RungFigure(streams=streams, rung=rung, **_figure(own.right(moments.labels), moments))
-
-
-def _figure(right: NDArray[np.bool_], moments: Moments) -> dict[str, Any]:
-    value, low, high = share(right, moments.groups)
-    return {"value": value, "low": low, "high": high, "n": len(moments), "recordings": _recordings(moments)}
+    most = max(map(len, asked))
+    for rung, scores in scored.items() if len(scored) > 1 else ():
+        for streams, own in zip(asked, scores, strict=True):
+            if len(streams) < most:
+                yield RungFigure(streams=streams, rung=rung, **_figure(own, moments))
 
 
 def _ages(
@@ -167,12 +146,13 @@ def _ages(
     output: str,
     aged: Callable[[int, float], Moments],
     rung: Rung,
-    whole: Calibration,
+    metric: Metric,
+    known: Calibration,
     shown: Shown,
 ) -> Iterator[AgeFigure]:
     """Each stream's samples made older, step by step, up to twice what its bundle lets it be held.
 
-    whole: the calibration of all streams, by which they are then judged too.
+    known: the calibration of all streams, by which they are then judged too.
     """
     every = np.ones((1, len(offline.plan.streams)), np.uint8)
     steps = [
@@ -180,10 +160,14 @@ def _ages(
     ]
     for own, ms in shown(iter(steps), len(steps), "ages"):
         moments = aged(own.index, ms)
-        logits = _answers(offline, output, moments, every, rung, lambda items, total, what: items)
-        right = whole.scores(logits[:, 0]).argmax(1) == moments.labels
+        answers = _answers(offline, output, moments, every, rung, lambda items, total, what: items)
+        score = metric.again(answers[:, 0], moments.labels, moments.groups, known)
         at_ms = 0.0 if moments.age_ms is None else float(moments.age_ms[:, own.index].mean())
-        yield AgeFigure(stream=own.name, age_ms=round(at_ms, 1), **_figure(right, moments))
+        yield AgeFigure(stream=own.name, age_ms=round(at_ms, 1), **_figure(score, moments))
+
+
+def _figure(score: Score, moments: Moments) -> dict[str, Any]:
+    return {**score.fields, "n": len(moments), "recordings": _recordings(moments)}
 
 
 def _recordings(moments: Moments) -> int | None:

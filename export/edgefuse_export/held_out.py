@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgefuse.offline import Offline
 from edgefuse.replay import ticks
 from edgefuse.sources import Source
-from edgefuse.types import F32, F64, NS_PER_MS, Sample
+from edgefuse.types import F32, F64, NS_PER_MS, Array, Sample
 from edgefuse_export.errors import ExportError
 from edgefuse_export.labelled import Labelled
 
@@ -22,13 +22,13 @@ I64 = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """n moments: embeddings by stream [n, d_i], labels int64 [n], and the recording of each, int64 [n], where known.
+    """n moments: embeddings by stream [n, d_i], labels as of `Labelled`, and the recording of each, int64 [n].
 
     age_ms  float64 [n, N], of each sample at its moment; None where time is not known
     """
 
     embeddings: Sequence[F32]
-    labels: I64
+    labels: Array
     groups: I64 | None = None
     age_ms: F64 | None = None
 

@@ -15,13 +15,14 @@ from edgefuse_export.errors import ExportError
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Moments as tensors, all streams present: stream -> [n, ...tensor_shape] of its dtype, and int64 [n] labels.
+    """Moments as tensors, all streams present: stream -> [n, ...tensor_shape] of its dtype, and their truths.
 
+    labels int64 [n] are classes; of a regression they are float64 [n, K] values, NaN where not known.
     groups int64 [n] says which recording, person or site each moment is of; None where every one is of its own.
     """
 
     tensors: Mapping[str, Array]
-    labels: NDArray[np.int64]
+    labels: Array
     groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -37,8 +38,9 @@ class Labelled:
 
 
 def read_labelled(folder: Path) -> Labelled:
-    """A folder of STREAM.npy [n, ...tensor_shape], labels.npy int64 [n] (-1: not known) and, maybe, groups.npy [n].
+    """A folder of STREAM.npy [n, ...tensor_shape], labels.npy and, maybe, groups.npy, int64 [n].
 
+    Labels are classes, int64 [n], -1 where not known; of a regression floats [n, K] or [n], NaN where not known.
     The tensors are as the encoders take them: `edgefuse_export.samples.tensor_of` makes one of a raw payload.
     ExportError naming the file that is missing, is no plain array, or has another number of rows.
     """
@@ -51,11 +53,21 @@ def read_labelled(folder: Path) -> Labelled:
     for name, array in arrays.items():
         if array.ndim < 1 or len(array) != n:
             raise ExportError(f"{folder / name}.npy: {list(array.shape)}, but there are {n} labels")
-    labels, groups = _whole(folder, arrays, "labels"), _whole(folder, arrays, "groups")
+    labels, groups = _truths(folder, arrays), _whole(folder, arrays, "groups")
     tensors = {name: array for name, array in arrays.items() if name not in ("labels", "groups")}
-    if labels is None or not tensors:
+    if not tensors:
         raise ExportError(f"{folder}: no STREAM.npy beside the labels")
     return Labelled(tensors, labels, groups)
+
+
+def _truths(folder: Path, arrays: Mapping[str, Array]) -> Array:
+    """Classes, or values [n, K] where they are floats."""
+    labels = arrays["labels"]
+    if labels.dtype.kind == "f" and labels.ndim <= 2:
+        return labels.reshape(len(labels), -1).astype(np.float64)
+    found = _whole(folder, arrays, "labels")
+    assert found is not None
+    return found
 
 
 def _whole(folder: Path, arrays: Mapping[str, Array], name: str) -> NDArray[np.int64] | None:
