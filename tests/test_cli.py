@@ -265,3 +265,17 @@ def test_a_missing_extra_is_named_with_what_to_install(tmp_path: Path, module: s
     assert done.returncode == 2
     assert f"needs {module}: pip install '{advice}'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_explains_a_model_that_was_not_trained_for_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "explain: true\nstreams: {a: {topic: camera}, b: {topic: depth}, c: {topic: gps}}\n"
+    )
+    for trained, notes in ((False, 1), (True, 0)):
+        tiny = Tiny()
+        fallback = {**tiny.fields()["fallback"], "subset_trained": trained}
+        tiny.write(tmp_path / "t.efb", fallback=fallback)
+        given = ("run", "--bundle", tmp_path / "t.efb", "--source", "drill:samples=40", "--config", tmp_path / "c.yaml")
+        done = edgefuse(*given)
+        told = done.stdout + done.stderr
+        assert told.count("note: the model was not trained to answer from subsets") == notes, told

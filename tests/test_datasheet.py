@@ -124,6 +124,32 @@ def test_probabilities_are_softened_by_the_subsets_own_temperature(tmp_path: Pat
         assert result.as_json()["probabilities"] == {"way": [float(p) for p in result.probabilities["way"]]}
 
 
+def test_a_subset_that_was_not_measured_is_estimated_with_its_error(tmp_path: Path) -> None:
+    estimate = {"base": 0.2, "worth": {"a": 0.1, "b": 0.2, "c": 0.3}, "curve": -0.01, "error": 0.05}
+    engine = edgefuse.load(bundle_with(tmp_path / "d.efb", {**FULL, "estimate": estimate}))
+    samples = Tiny().samples()
+    measured = engine.answer({n: samples[n] for n in ("a", "b")}).expected
+    told = engine.answer({n: samples[n] for n in ("a", "c")}).expected
+    assert measured is not None and told is not None
+    assert measured.value == 0.7
+    assert told.value == pytest.approx(0.2 + 0.1 + 0.3 - 0.04)
+    assert (told.high - told.value, told.value - told.low) == pytest.approx((1.96 * 0.05,) * 2, rel=1e-3)
+    assert engine.answer({}).expected is None
+
+
+@pytest.mark.parametrize(
+    ("worth", "words"),
+    [
+        ({"a": 0.1, "b": 0.2}, "estimate.worth: nothing of stream 'c'"),
+        ({"a": 0.1, "b": 0.2, "c": 0.3, "zebra": 0.1}, "estimate.worth: no stream 'zebra'"),
+    ],
+)
+def test_an_estimate_is_of_every_stream_and_of_no_other(worth: Any, words: str, tmp_path: Path) -> None:
+    sheet = {**FULL, "estimate": {"base": 0.2, "worth": worth, "curve": 0.0, "error": 0.1}}
+    with pytest.raises(BundleError, match=words):
+        edgefuse.load(bundle_with(tmp_path / "d.efb", sheet))
+
+
 def test_a_bias_makes_up_for_a_class_that_is_taken_for_another_in_probabilities_and_label(tmp_path: Path) -> None:
     samples = Tiny().samples()
     plain = edgefuse.load(bundle_with(tmp_path / "p.efb", FULL)).answer(samples)

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="the extra `export` is not installed
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
 import edgefuse  # noqa: E402
-from edgefuse.datasheet import Datasheet, read_datasheet  # noqa: E402
+from edgefuse.datasheet import Datasheet, SubsetFigure, read_datasheet  # noqa: E402
 from edgefuse.offline import Offline  # noqa: E402
 from edgefuse.sources import Source, numbered  # noqa: E402
 from edgefuse.types import Sample  # noqa: E402
@@ -23,7 +23,8 @@ from edgefuse.verify import verify  # noqa: E402
 from edgefuse_export import export_bundle  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.datasheet import asked_subsets, measure  # noqa: E402
-from edgefuse_export.errors import ExportError  # noqa: E402
+from edgefuse_export.errors import ExportError
+from edgefuse_export.estimate import estimate_of  # noqa: E402
 from edgefuse_export.held_out import Moments, moments_of, of_labelled, record  # noqa: E402
 from edgefuse_export.labelled import read_labelled  # noqa: E402
 from edgefuse_export.score import standard_error  # noqa: E402
@@ -213,6 +214,29 @@ def test_of_many_streams_some_subsets_are_asked_about() -> None:
     assert len(set(asked)) == len(asked) <= 221
     assert {(n,) for n in names} <= set(asked) and tuple(names) in asked
     assert all(tuple(n for n in names if n != lost) in asked for lost in names)
+
+
+def test_of_subsets_that_were_not_measured_the_expectation_is_told_from_the_others_with_its_error() -> None:
+    names = [f"s{k}" for k in range(10)]
+    worth = dict(zip(names, np.linspace(0.01, 0.09, 10), strict=True))
+
+    def truth(streams: Any) -> float:
+        return 0.3 + sum(worth[n] for n in streams) - 0.002 * len(streams) ** 2
+
+    def figures(spread: float) -> list[SubsetFigure]:
+        off = np.random.default_rng(0).normal(0.0, spread, len(asked_subsets(names)))
+        values = [truth(s) + o for s, o in zip(asked_subsets(names), off.tolist(), strict=True)]
+        kept = zip(asked_subsets(names), values, strict=True)
+        return [SubsetFigure(streams=s, value=v, low=v, high=v, n=9) for s, v in kept]
+
+    told = estimate_of(names, figures(0.0))
+    assert told is not None and told.error < 1e-9
+    assert told.of(["s1", "s5"]) == pytest.approx(truth(["s1", "s5"]))
+    noisy = estimate_of(names, figures(0.02))
+    assert noisy is not None and noisy.error == pytest.approx(0.02, rel=0.2)
+    few = ["a", "b"]
+    whole = [SubsetFigure(streams=s, value=0.5, low=0.4, high=0.6, n=9) for s in asked_subsets(few)]
+    assert estimate_of(few, whole) is None
 
 
 def test_a_span_of_seeds_is_as_many_sources() -> None:

@@ -53,9 +53,19 @@ def describe(known: dict[str, Any]) -> str:
             else []
         )
         lines += ["", "  mean over the subsets by rung", *_rung_lines(sheet["rungs"])] if sheet["rungs"] else []
+        lines += _estimated(sheet["estimate"])
         lines += _warnings(sheet)
     lines += ["", *(f"  {key}: {value}" for key, value in known["provenance"].items())]
     return "\n".join(lines)
+
+
+def _estimated(estimate: dict[str, Any] | None) -> list[str]:
+    if estimate is None:
+        return []
+    return [
+        "",
+        f"  other subsets are estimated from these, with an error of {estimate['error']:.3f} (root mean square)",
+    ]
 
 
 def _warnings(sheet: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from edgefuse.manifest import OutputSpec
 from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
 from edgefuse.types import Expected, Rung, Trust
 
+Z_95 = 1.959963984540054  # standard deviations on either side of a normal mean that hold 95 %
 Better = Literal["higher", "lower"]
 
 
@@ -59,12 +60,29 @@ class AgeFigure(Figure):
     age_ms: NotNegative
 
 
+class Estimate(Strict):
+    """What to expect of subsets that were not measured themselves: base + the worth of each stream + curve k^2, k of them.
+
+    error: its root mean square over measured subsets, each told from the others.
+    """
+
+    base: Finite
+    worth: dict[Name, Finite]
+    curve: Finite
+    error: NotNegative
+
+    def of(self, streams: Collection[str]) -> float:
+        """Of a subset."""
+        return self.base + sum(self.worth[name] for name in streams) + self.curve * len(streams) ** 2
+
+
 class Datasheet(Strict):
     """`datasheet.json`: one metric of one output, the data it was measured on in words, and the figures.
 
     better           whether more of the metric or less is good
     subset_trained   was the model trained to answer from subsets? None where nobody said
     latency_of       the machine that latencies were measured on
+    estimate         for the other subsets, where there are too many to measure them all
     """
 
     schema_version: Literal[1] = 1
@@ -77,6 +95,7 @@ class Datasheet(Strict):
     subsets: tuple[SubsetFigure, ...]
     rungs: tuple[RungFigure, ...] = ()
     ages: tuple[AgeFigure, ...] = ()
+    estimate: Estimate | None = None
 
     def expected(self) -> Mapping[frozenset[str], Expected]:
         """Subset of stream names -> what to expect of it."""
@@ -114,7 +133,7 @@ class Expectations:
     """What the datasheet says to expect of answers; without a datasheet, nothing."""
 
     def __init__(self, sheet: Datasheet | None) -> None:
-        self._figures = sheet.expected() if sheet else {}
+        self._sheet, self._figures = sheet, sheet.expected() if sheet else {}
         self._calibrations = sheet.calibrations() if sheet else {}
         self._sign = -1.0 if sheet and sheet.better == "lower" else 1.0
         curves = {f.stream: sheet.age_curve(f.stream) for f in sheet.ages} if sheet else {}
@@ -128,7 +147,7 @@ class Expectations:
 
         Costs of several old streams are added, which takes them to be independent.
         """
-        whole = self._figures.get(standing(streams))
+        whole = self._figure(standing(streams))
         if whole is None:
             return None
         lost = sum(self._cost(name, trust.age_ms) for name, trust in streams.items() if trust.state == "held")
@@ -138,8 +157,16 @@ class Expectations:
 
     def worth(self, streams: Collection[str]) -> float | None:
         """The expected metric of a subset with a sign that makes more of it better."""
-        known = self._figures.get(frozenset(streams))
+        known = self._figure(frozenset(streams))
         return None if known is None else self._sign * known.value
+
+    def _figure(self, streams: frozenset[str]) -> Expected | None:
+        """As measured, or else as estimated."""
+        if streams in self._figures or not streams or self._sheet is None or self._sheet.estimate is None:
+            return self._figures.get(streams)
+        value, off = self._sheet.estimate.of(streams), Z_95 * self._sheet.estimate.error
+        n = min(figure.n for figure in self._sheet.subsets)
+        return Expected(self._sheet.metric, value, value - off, value + off, n, self._sheet.better)
 
     def calibration(self, streams: Mapping[str, Trust]) -> Calibration:
         """What makes probabilities of logits that are right as often as they say."""
@@ -186,6 +213,11 @@ def _check_names(sheet: Datasheet, known: tuple[str, ...], place: str) -> None:
     named: list[tuple[str, Iterable[str]]] = [(f"subsets.{i}.streams", f.streams) for i, f in enumerate(sheet.subsets)]
     named += [(f"rungs.{i}.streams", f.streams) for i, f in enumerate(sheet.rungs)]
     named += [(f"ages.{i}.stream", (f.stream,)) for i, f in enumerate(sheet.ages)]
+    if sheet.estimate is not None:
+        named.append(("estimate.worth", sheet.estimate.worth))
+        missing = [name for name in known if name not in sheet.estimate.worth]
+        if missing:
+            raise BundleError(f"estimate.worth: nothing of stream {missing[0]!r}", place=place)
     for where, streams in named:
         for stream in streams:
             if stream not in known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,8 @@ def run(
     live: shows each result too, and takes the lines that are told meanwhile.
     """
     source = injected(engine, open_source(uri), config_place)
-    for line in _unfed(engine, source, config_place):
+    for line in (*_unfed(engine, source, config_place), *_notes(engine, source)):
         tell(line)
-    if same_world(engine, source) is False:
-        ours, theirs = engine.bundle.manifest.domain, source.domain
-        tell(f"note: the model was trained on {ours!r}, this is {theirs!r}: its outputs mean nothing here")
     rate_hz = rate_hz or engine.plan.config.tick_hz
     if engine.plan.config.max_tick_gap_ms is not None:
         refuse_gap(engine.plan.config.max_tick_gap_ms, rate_hz, config_place)
@@ -105,6 +102,16 @@ def _unfed(engine: Engine, source: Source, config_place: str) -> list[str]:
         what = f"the source offers {offered}; the streams want {', '.join(plan.topic for plan in lost)}"
         raise ConfigError(what, place=config_place)
     return [f"note: stream {p.name!r}: the source has no topic {p.topic!r}; it offers {offered}" for p in lost]
+
+
+def _notes(engine: Engine, source: Source) -> Iterator[str]:
+    """What a reader of the results has to know of them."""
+    manifest = engine.bundle.manifest
+    if same_world(engine, source) is False:
+        theirs = source.domain
+        yield f"note: the model was trained on {manifest.domain!r}, this is {theirs!r}: its outputs mean nothing here"
+    if engine.plan.config.explain and manifest.fallback.subset_trained is False:
+        yield "note: the model was not trained to answer from subsets: attributions say little of the world"
 
 
 def _problem_lines(source: Source) -> list[str]:

@@ -17,6 +17,7 @@ from edgefuse.offline import Offline
 from edgefuse.operators import subsets
 from edgefuse.types import F32, U8, Rung
 from edgefuse_export.errors import ExportError
+from edgefuse_export.estimate import estimate_of
 from edgefuse_export.held_out import Moments, Shown
 from edgefuse_export.score import Metric, Score, metric_of
 from edgefuse_export.usable import usable
@@ -86,6 +87,7 @@ def measure(
         subsets=figures,
         rungs=tuple(_rung_figures(asked, scored, moments)),
         ages=ages,
+        estimate=estimate_of(names, figures),
     )
     return Measured(sheet, best, tuple(notes))
 

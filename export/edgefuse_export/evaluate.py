@@ -11,12 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgefuse.datasheet import Datasheet, SubsetFigure
+from edgefuse.datasheet import Z_95, Datasheet, SubsetFigure
 from edgefuse.operators import subsets
 from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
-
-Z_95 = 1.959963984540054
 
 
 def wilson(hits: float, n: float) -> tuple[float, float]:

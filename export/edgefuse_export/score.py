@@ -11,11 +11,10 @@ import numpy as np
 
 from edgefuse.bundle import Bundle
 from edgefuse.calibration import NONE, Calibration
-from edgefuse.datasheet import Better
+from edgefuse.datasheet import Z_95, Better
 from edgefuse.types import F64, Array
 from edgefuse_export.calibration import Groups, calibrated, share
 from edgefuse_export.errors import ExportError
-from edgefuse_export.evaluate import Z_95
 
 
 @dataclass(frozen=True, slots=True)
