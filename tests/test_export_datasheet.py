@@ -23,7 +23,7 @@ from edgefuse.verify import verify  # noqa: E402
 from edgefuse_export import export_bundle  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.datasheet import asked_subsets, measure  # noqa: E402
-from edgefuse_export.errors import ExportError
+from edgefuse_export.errors import ExportError  # noqa: E402
 from edgefuse_export.estimate import estimate_of  # noqa: E402
 from edgefuse_export.held_out import Moments, moments_of, of_labelled, record  # noqa: E402
 from edgefuse_export.labelled import read_labelled  # noqa: E402

@@ -61,7 +61,7 @@ class AgeFigure(Figure):
 
 
 class Estimate(Strict):
-    """What to expect of subsets that were not measured themselves: base + the worth of each stream + curve k^2, k of them.
+    """What to expect of subsets that were not measured: of k streams, base + the worth of each + curve k^2.
 
     error: its root mean square over measured subsets, each told from the others.
     """
