@@ -47,7 +47,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("reference_maps", "reference_subsets"),
     ("algebra",),
     ("operators", "kernels"),
-    ("fusion_spec", "config"),
+    ("fusion_spec", "fallback_spec", "config"),
     ("manifest",),
     ("bundle", "session", "modalities"),
     ("datasheet", "sources", "graph_fusion", "impute"),

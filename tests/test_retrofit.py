@@ -17,15 +17,24 @@ pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 from torch import nn  # noqa: E402
 
 import edgefuse  # noqa: E402
+from edgefuse import bundle as bundles  # noqa: E402
+from edgefuse.config import RunConfig  # noqa: E402
+from edgefuse.engine import Engine  # noqa: E402
+from edgefuse.errors import BundleError  # noqa: E402
+from edgefuse.impute import shapes  # noqa: E402
 from edgefuse.offline import Offline  # noqa: E402
 from edgefuse.types import Array  # noqa: E402
 from edgefuse.verify import verify  # noqa: E402
 from edgefuse_export import ClassOutput, FusionModel, Stream, export_bundle  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.errors import ExportError  # noqa: E402
+from edgefuse_export.fold import folded  # noqa: E402
 from edgefuse_export.held_out import of_labelled  # noqa: E402
 from edgefuse_export.labelled import Labelled, halves  # noqa: E402
 from edgefuse_export.retrofit import Moment2, Nearest, retrofit  # noqa: E402
+from tiny import DIM, Tiny, linear  # noqa: E402
+
+EXPLAIN = RunConfig(explain=True)
 
 torch.set_num_threads(1)  # small tensors: threads on shared cores would mostly wait for each other
 
@@ -157,6 +166,52 @@ def test_the_verb_writes_a_bundle_that_stands_in_as_it_was_measured(
     said = capsys.readouterr().out
     assert "note: the model was not trained to answer from subsets" in said
     assert "ladder: hold > impute" in said
+
+
+@pytest.mark.parametrize("operator", ["concat", "sum"])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_where_operator_and_head_are_linear_the_maps_go_on_to_the_outputs_and_answer_the_same(
+    operator: str, rank: int | None, tmp_path: Path
+) -> None:
+    tiny = Tiny({"a": 3, "b": 5, "c": 4}, operator)
+    head = {"head.onnx": linear("head", "fused", "way", *tiny.head, "B")}
+    rng = np.random.default_rng(2)
+    maps = {
+        shape.pattern: [rng.normal(0, 0.3, size).astype(np.float32) for size in shape.parts]
+        for shape in shapes([4, 6, 5], [DIM] * 3, rank)
+    }
+
+    def bundle(name: str, maps: Any, rank: int | None, thin: bool) -> Any:
+        spec = {"file": "impute.bin", "rank": rank, "folded": thin}
+        fields = tiny.fields(fallback={"ladder": ["hold", "impute"], "impute": spec})
+        fields["head"]["linear"] = True
+        data = b"".join(part.astype("<f4").tobytes() for parts in maps.values() for part in parts)
+        files = {n: c for n, c in {**tiny.files(), **head}.items() if n != "fallback.bin"}
+        return bundles.write(tmp_path / name, fields, {**files, "impute.bin": data})
+
+    plain = bundle("p.efb", maps, rank, False)
+    thin = folded(Offline(plain), maps)
+    assert thin is not None and all(len(parts) == 1 for parts in thin.values())
+    one, other = Engine(plain, EXPLAIN), Engine(bundle("f.efb", thin, None, True), EXPLAIN)
+    samples = tiny.samples()
+    for pattern in maps:
+        there = {n: samples[n] for n, on in zip(tiny.dims, pattern, strict=True) if on}
+        want, have = one.answer(there), other.answer(there)
+        np.testing.assert_allclose(have.outputs["way"], want.outputs["way"], rtol=1e-5, atol=1e-5)
+        assert have.as_json()["streams"] == want.as_json()["streams"]
+        for name, part in want.attribution["way"].items():
+            np.testing.assert_allclose(have.attribution["way"][name], part, rtol=1e-5, atol=1e-5)
+    one.answer(samples), other.answer(samples)
+    np.testing.assert_allclose(other.what_if("b").outputs["way"], one.what_if("b").outputs["way"], atol=1e-5)
+
+
+def test_what_is_not_linear_is_not_folded(tmp_path: Path) -> None:
+    tiny = Tiny(operator="multconcat")
+    assert folded(Offline(tiny.write(tmp_path / "t.efb")), {}) is None
+    spec = {"file": "impute.bin", "folded": True}
+    fields = tiny.fields(fallback={"ladder": ["hold", "impute"], "impute": spec})
+    with pytest.raises(BundleError, match=r"fallback\.impute\.folded: this operator and this head are not linear"):
+        bundles.write(tmp_path / "u.efb", fields, {**tiny.files(), "impute.bin": b""})
 
 
 def test_rows_of_one_recording_leave_nothing_to_choose_by() -> None:

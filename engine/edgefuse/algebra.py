@@ -62,6 +62,11 @@ class Operator:
         return products or self.join in (Join.LMF, Join.MFB, Join.MUTAN)
 
     @property
+    def additive(self) -> bool:
+        """Is what a linear head makes of it a sum of what each projected stream adds?"""
+        return self.backend == "kernel" and self.join == Join.NONE and self.reduce in (Reduce.NONE, Reduce.SUM)
+
+    @property
     def default_rank(self) -> int:
         """What a model that does not say its rank gets."""
         return 4 if self.rank else 1

@@ -32,7 +32,12 @@ class Subsets:
         fusion = self._fusion
         self.substitutes.fill(trusts, fusion.stand_ins)
         before = self.substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins)
-        return self._head.answers(fusion.each(selects, before), selects)
+        answers = self._head.answers(fusion.each(self.substitutes.seat(trusts, selects), before), selects)
+        added = self.substitutes.adder(trusts, fusion.embeddings)
+        if added is None or len(selects) == 0:
+            return answers
+        parts = self._head.apart(np.array([added(mask) for mask in selects]))
+        return {name: values + parts[name] for name, values in answers.items()}
 
     def quick(self, selects: U8) -> dict[str, F32] | None:
         """As `answers` up to rounding, in one kernel; None where the head, the operator or stand-ins forbid it."""

@@ -28,20 +28,21 @@ _STATE_SELECT: dict[State, int] = {"fresh": PRESENT, "held": PRESENT, "imputed":
 class Substitutes:
     """What stands in for a stream: rung -> one float32 vector a stream, as long as the operator wants it.
 
-    imputer: tells it from the streams that are present, where the bundle can.
+    imputer: tells it from the streams that are present, where the bundle can; folded: what it adds to the outputs.
     """
 
     blocks: dict[Rung, list[F32]]
     imputer: Imputer | None = None
+    folded: bool = False
 
     @classmethod
     def of(cls, bundle: Bundle) -> Substitutes:
         """Read the blocks of a bundle; a BundleError when the file has another size or holds non-finite values."""
         manifest = bundle.manifest
         spec, sizes = manifest.fallback, manifest.stand_ins
-        imputer = Imputer.of(bundle)
+        imputer, folded = Imputer.of(bundle), spec.impute is not None and spec.impute.folded
         if spec.file is None:
-            return cls({}, imputer)
+            return cls({}, imputer, folded)
         size = len(spec.blocks) * sum(sizes)
         values = np.frombuffer(bundle[spec.file], dtype="<f4") if len(bundle[spec.file]) == 4 * size else None
         if values is None or not np.isfinite(values).all():
@@ -51,7 +52,7 @@ class Substitutes:
         split: dict[Rung, list[F32]] = {}
         for rung, block in zip(spec.blocks, blocks, strict=True):
             split[rung] = np.split(block, ends)
-        return cls(split, imputer)
+        return cls(split, imputer, folded)
 
     def fill(self, trusts: Sequence[Trust], out: Sequence[F32]) -> None:
         """Put the stand-in of each stream that has one of its own into its vector of out."""
@@ -63,10 +64,37 @@ class Substitutes:
         self, trusts: Sequence[Trust], embeddings: Sequence[F32], out: Sequence[F32]
     ) -> Callable[[U8], None] | None:
         """What puts into out, for a mask, the stand-ins that depend on who is present; None where none does."""
-        rungs, imputer = [trust.rung == "impute" for trust in trusts], self.imputer
-        if imputer is None or not any(rungs):
+        rungs, imputer = _imputed(trusts), self.imputer
+        if imputer is None or self.folded or not any(rungs):
             return None
         return lambda mask: imputer.fill(mask, rungs, embeddings, out)
+
+    def adder(self, trusts: Sequence[Trust], embeddings: Sequence[F32]) -> Callable[[U8], F32] | None:
+        """What tells, for a mask, what imputed streams add to the outputs, side by side; None where none does."""
+        rungs, imputer = _imputed(trusts), self.imputer
+        if imputer is None or not self.folded or not any(rungs):
+            return None
+
+        def added(mask: U8) -> F32:
+            parts = np.zeros((len(rungs), imputer.widest), np.float32)
+            imputer.fill(
+                mask, [r and on != PRESENT for r, on in zip(rungs, mask, strict=True)], embeddings, list(parts)
+            )
+            total: F32 = parts.sum(0)
+            return total
+
+        return added
+
+    def seat(self, trusts: Sequence[Trust], selects: U8) -> U8:
+        """The masks uint8 [..., N] as the fusion is to have them: without streams that the outputs get beside it."""
+        if not self.folded:
+            return selects
+        left_out = np.array(_imputed(trusts)) & (selects == SUBSTITUTED)
+        return np.where(left_out, ABSENT, selects).astype(np.uint8)
+
+
+def _imputed(trusts: Sequence[Trust]) -> list[bool]:
+    return [trust.rung == "impute" for trust in trusts]
 
 
 def descend(judged: Judged, plan: StreamPlan) -> Trust:

@@ -91,6 +91,11 @@ class Head:
         """What the last `run` gave: name -> float32 [K], a copy."""
         return {name: buffer[0].copy() for name, buffer in self._buffers.items()}
 
+    def apart(self, values: F32) -> dict[str, F32]:
+        """What lies side by side, float32 [..., all K], by output."""
+        ends = np.cumsum([buffer.shape[1] for buffer in self._buffers.values()])[:-1]
+        return dict(zip(self._buffers, np.split(values, ends, axis=-1), strict=True))
+
     def prior(self) -> dict[str, F32]:
         """The model's answer to nothing at all: name -> float32 [K]."""
         return {spec.name: np.asarray(spec.prior, dtype=np.float32) for spec in self._specs}

@@ -3,6 +3,9 @@
 The least-squares (LMMSE) estimate of an absent stream given the present ones. Formula: stand-in = [e_P, 1] L_P, L_P the
 ridge solution on training samples, or a product of two thin matrices of it. Which streams are present is a pattern P;
 each has its own map, which gives all absent streams at once.
+
+Where operator and head are linear, the map goes on to the outputs: what stands in for a stream is then what it adds to
+them, and neither the stand-in nor its part of the head is ever computed.
 """
 
 from __future__ import annotations
@@ -53,7 +56,12 @@ class Imputer:
     """The maps of a bundle."""
 
     def __init__(self, maps: Mapping[Pattern, Sequence[F32]], stand_ins: Sequence[int]) -> None:
-        self._maps, self._sizes = dict(maps), list(stand_ins)
+        self.maps, self._sizes = dict(maps), list(stand_ins)
+
+    @property
+    def widest(self) -> int:
+        """Length of the longest thing that is told of a stream."""
+        return max(self._sizes)
 
     @classmethod
     def of(cls, bundle: Bundle) -> Imputer | None:
@@ -61,7 +69,7 @@ class Imputer:
         spec = bundle.manifest.fallback.impute
         if spec is None:
             return None
-        found = shapes(_dims(bundle.manifest), bundle.manifest.stand_ins, spec.rank)
+        found = shapes(_dims(bundle.manifest), bundle.manifest.imputed, spec.rank)
         parts = [(shape.pattern, part) for shape in found for part in shape.parts]
         values = _floats(bundle, spec.file, sum(rows * columns for _, (rows, columns) in parts))
         maps: dict[Pattern, list[F32]] = {}
@@ -69,15 +77,15 @@ class Imputer:
         for pattern, (rows, columns) in parts:
             maps.setdefault(pattern, []).append(values[begin : begin + rows * columns].reshape(rows, columns))
             begin += rows * columns
-        return cls(maps, bundle.manifest.stand_ins)
+        return cls(maps, bundle.manifest.imputed)
 
     def fill(self, select: U8, rungs: Sequence[bool], embeddings: Sequence[F32], out: Sequence[F32]) -> None:
         """Put the stand-in of each stream i with rungs[i] into out[i], told from those that select says are present."""
         pattern = tuple(bool(on) for on in select == PRESENT)
-        if pattern not in self._maps:
+        if pattern not in self.maps:
             return  # nothing is absent, or nothing is there to tell it from
         told = np.concatenate([*(e for e, on in zip(embeddings, pattern, strict=True) if on), np.ones(1, np.float32)])
-        for part in self._maps[pattern]:
+        for part in self.maps[pattern]:
             told = told @ part
         absent = [i for i, on in enumerate(pattern) if not on]
         ends = np.cumsum([self._sizes[i] for i in absent])

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgefuse.arguments import MAX_STREAMS
+from edgefuse.fallback_spec import FallbackSpec
 from edgefuse.fusion_spec import FusionSpec
 from edgefuse.operators import OPERATORS
 from edgefuse.schema import Dim, FileName, Finite, Name, Positive, Strict
-from edgefuse.types import Rung
 
 SCHEMA_VERSION = 1
 MAX_TENSOR_VALUES = 1 << 26  # of one sample: 256 MiB of float32
@@ -94,35 +94,6 @@ class HeadSpec(Strict):
 MAX_IMPUTED = 8  # streams; above, a map for each of 2^N patterns is more than a device should carry
 
 
-class ImputeSpec(Strict):
-    """The maps by which absent streams are told from the present ones; see `edgefuse.impute` for the file's layout."""
-
-    file: FileName
-    rank: Annotated[int, Field(ge=1, le=1 << 16)] | None = None
-
-
-class FallbackSpec(Strict):
-    """The ladder the model was made for; `file` holds float32 vectors: of each of `blocks`, one a stream.
-
-    subset_trained: has the model learned to answer from subsets of its streams? None where nobody said.
-    """
-
-    ladder: Annotated[tuple[Rung, ...], Field(min_length=1)] = ("hold", "mask")
-    blocks: tuple[Literal["mean", "token"], ...] = ()
-    file: FileName | None = None
-    impute: ImputeSpec | None = None
-    subset_trained: bool | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> FallbackSpec:
-        if bool(self.blocks) != (self.file is not None):
-            raise ValueError("blocks and file go together")
-        known = {"hold", "mask", *self.blocks} | ({"impute"} if self.impute else set())
-        if lost := [rung for rung in self.ladder if rung not in known]:
-            raise ValueError(f"rung {lost[0]!r}: the bundle holds nothing for it")
-        return self
-
-
 class GoldenSpec(Strict):
     """One recorded moment: raw payloads by stream and the outputs the exporter saw for them, as .npy files."""
 
@@ -190,6 +161,8 @@ class Manifest(Strict):
             found += [f"streams.{n}.embedding_dim: {d} channels, the fusion joins maps of {spec.dim}" for n, d in maps]
         if self.fallback.impute is not None and (spec.grid is not None or len(self.streams) > MAX_IMPUTED):
             found.append(f"fallback.impute: is of vectors, and of up to {MAX_IMPUTED} streams")
+        if self.fallback.impute is not None and self.fallback.impute.folded and not self.folds:
+            found.append("fallback.impute.folded: this operator and this head are not linear together")
         if spec.routes is not None:
             asked = [*spec.routes.gate_streams, *(name for b in spec.routes.branches for name in b.streams)]
             found += [f"fusion.routes: no stream {name!r}" for name in asked if name not in self.stream_names]
@@ -228,6 +201,18 @@ class Manifest(Strict):
     def stand_ins(self) -> list[int]:
         """How long what stands in for each stream is."""
         return OPERATORS[self.fusion.operator].stand_ins(self.embedding_dims, self.fusion.dim, self.fusion.rank)
+
+    @property
+    def folds(self) -> bool:
+        """Is every output a sum of what each stream adds to it?"""
+        return OPERATORS[self.fusion.operator].additive and self.head.linear and self.fusion.grid is None
+
+    @property
+    def imputed(self) -> list[int]:
+        """How long what is imputed of each stream is."""
+        spec = self.fallback.impute
+        outputs = sum(len(output.prior) for output in self.head.outputs)
+        return [outputs] * len(self.streams) if spec is not None and spec.folded else self.stand_ins
 
     @property
     def used_files(self) -> tuple[str, ...]:

@@ -54,16 +54,20 @@ class Model:
         """The outputs, and why they are the prior where sane streams together gave no answer."""
         if mode_of(trusts) == "blind":
             return self.prior, None
-        if tell := self._substitutes.teller(trusts, self.fusion.embeddings, self.fusion.stand_ins):
-            tell(self.fusion.select)
+        fusion, added = self.fusion, self._substitutes.adder(trusts, self.fusion.embeddings)
+        if tell := self._substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins):
+            tell(fusion.select)
+        parts = None if added is None else self.head.apart(added(fusion.select))
+        fusion.select[:] = self._substitutes.seat(trusts, fusion.select)
         try:
-            self.fusion.run()
+            fusion.run()
             watch.lap("fuse")
             self.head.run()
             watch.lap("head")
         except BundleError:
             return self.prior, "graph_failed"
-        return self._sane(self.head.outputs())
+        outputs = self.head.outputs()
+        return self._sane(outputs if parts is None else {n: values + parts[n] for n, values in outputs.items()})
 
     def suppose(self, trusts: Sequence[Trust]) -> tuple[Outputs, Reason | None]:
         """As `fuse`, beside the tick: from a part of what the last answer was made from, as `fall_back` just set it."""

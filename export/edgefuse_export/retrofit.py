@@ -38,7 +38,7 @@ class Candidate:
     substitutes: Substitutes
     ships: bool = True
     rank: int | None = None
-    data: bytes = b""
+    maps: dict[Pattern, list[F32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +155,7 @@ def _imputer(second: Moment2, name: str, strength: float, rank: int | None) -> C
         full = second.ridge(shape.pattern, strength)
         parts = [full] if rank is None else second.thin(shape.pattern, full, rank)
         maps[shape.pattern] = [part.astype(np.float32) for part in parts]
-    data = b"".join(part.astype("<f4").tobytes() for parts in maps.values() for part in parts)
-    return Candidate(name, "impute", Substitutes({}, Imputer(maps, second.widths)), rank=rank, data=data)
+    return Candidate(name, "impute", Substitutes({}, Imputer(maps, second.widths)), rank=rank, maps=maps)
 
 
 def _rows(offline: Offline, moments: Moments) -> list[F32]:

@@ -37,7 +37,7 @@ def retrofit(arguments: argparse.Namespace) -> int:
     print(_table(choice.accuracy))
     print(f"chosen: {choice.best.name}, on half of {len(held)} held-out moments; the figures are of the other half")
     out = arguments.out or Path(arguments.bundle)
-    fallback, files = _parts(bundle, choice)
+    fallback, files = _parts(offline, choice)
     rewrite(bundle, out, {"fallback": fallback}, files)
     print(f"{out} written; `edgefuse-export datasheet` measures it")
     return finish(arguments, {"out": str(out), "chosen": choice.best.name, "accuracy": choice.accuracy})
@@ -56,8 +56,11 @@ def _data(arguments: argparse.Namespace) -> tuple[Any, Any]:
     return task.train, task.test
 
 
-def _parts(bundle: Any, choice: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _parts(offline: Any, choice: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The fallback of the manifest, and the files it names. The means go along: they cost next to nothing."""
+    from edgefuse_export.fold import folded
+
+    bundle = offline.bundle
     spec = bundle.manifest.fallback.model_dump(mode="json")
     blocks = {"mean": choice.means.astype("<f4").tobytes()}
     if "token" in spec["blocks"]:
@@ -67,8 +70,11 @@ def _parts(bundle: Any, choice: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
     spec |= {"ladder": ["hold", choice.best.rung], "blocks": list(blocks), "file": "fallback.bin"}
     files = {"fallback.bin": b"".join(blocks.values())}
     if choice.best.rung == "impute":
-        spec["impute"] = {"file": "impute.bin", "rank": choice.best.rank}
-        files["impute.bin"] = choice.best.data
+        thin = folded(offline, choice.best.maps)
+        maps = choice.best.maps if thin is None else thin
+        rank = choice.best.rank if thin is None else None
+        spec["impute"] = {"file": "impute.bin", "rank": rank, "folded": thin is not None}
+        files["impute.bin"] = b"".join(p.astype("<f4").tobytes() for parts in maps.values() for p in parts)
     return spec, files
 
 
