@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from edgefuse.page import Block, Cell, Figure, Heading, Paragraph, Table, Text, 
 from edgefuse.shapley import MAX_PLAYERS, shapley
 
 COLOURS = ("#2f7fc1", "#d9822b", "#3a9d5d", "#a4508b", "#7b838c", "#b8402a", "#6a67ce", "#8a7a2f")
+
+MOST_LABELLED, LABELS_HIGH = 15, 24  # subsets; how many labels stand on one another over the height of the figure
 
 
 def write_sheet(out: Path, bundle: Bundle) -> None:
@@ -133,13 +136,25 @@ def _lattice(pyplot: Any, sheet: Datasheet, names: Sequence[str]) -> Any:
                     [place[some], place[more]], [f.value, at[more].value], color=INK, alpha=0.15, lw=0.7, zorder=1
                 )
         axes.errorbar(place[some], f.value, [[f.value - f.low], [f.high - f.value]], fmt="o", ms=4, color=COLOURS[0])
-        label = "+".join(n[:3] for n in f.streams)
-        if len(at) <= 15:
-            axes.annotate(label, (place[some], f.value), xytext=(4, 3), textcoords="offset points", fontsize=6)
+    if len(at) <= MOST_LABELLED:
+        for some, height in _apart(at).items():
+            label = "+".join(n[:3] for n in at[some].streams)
+            axes.annotate(label, (len(some) + 0.24, height), fontsize=6, va="center")
     axes.set_xticks(range(1, len(names) + 1))
+    axes.set_xlim(0.6, len(names) + 1.1)
     axes.set_xlabel("streams present")
     axes.set_ylabel(sheet.metric)
     return figure
+
+
+def _apart(at: Mapping[frozenset[str], SubsetFigure]) -> dict[frozenset[str], float]:
+    """Heights of labels beside the points of each size, moved up where they would lie on one another."""
+    values = [figure.value for figure in at.values()]
+    least, last = (max(values) - min(values)) / LABELS_HIGH, dict.fromkeys(map(len, at), -math.inf)
+    heights: dict[frozenset[str], float] = {}
+    for _, some in _ranked(at):
+        last[len(some)] = heights[some] = max(at[some].value, last[len(some)] + least)
+    return heights
 
 
 def _ranked(at: Mapping[frozenset[str], SubsetFigure]) -> list[tuple[int, frozenset[str]]]:
