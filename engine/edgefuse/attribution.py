@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,24 +40,39 @@ class Subsets:
         parts = self._head.apart(np.array([added(mask) for mask in selects]))
         return {name: values + parts[name] for name, values in answers.items()}
 
-    def quick(self, selects: U8) -> dict[str, F32] | None:
-        """As `answers` up to rounding, in one kernel; None where the head, the operator or stand-ins forbid it."""
+    def quick(self, selects: U8) -> Callable[[], dict[str, F32]] | None:
+        """What gives `answers` up to rounding, in one kernel, while the last answer was from all that they have present.
+
+        None where the head, the operator or stand-ins forbid it.
+        """
         affine = self._head.affine
-        values = None if affine is None else self._fusion.through(selects, affine.weight, affine.bias)
-        return None if affine is None or values is None else {n: values[:, c] for n, c in affine.columns.items()}
+        through = None if affine is None else self._fusion.through(selects, affine.weight, affine.bias)
+        if affine is None or through is None:
+            return None
+        columns = affine.columns
+
+        def told() -> dict[str, F32]:
+            values = through()
+            return {name: values[:, own] for name, own in columns.items()}
+
+        return told
 
 
 @dataclass(frozen=True, slots=True)
 class _Game:
     """Who plays, and the masks of their coalitions uint8 [2^players, N]; bit k of a row's number is player k.
 
-    asked: the masks but those of nobody and of everybody, whose answers are known; nobody: bool [len(asked), 1], where
-    only a child is left, its parent lost.
+    asked    the masks but those of nobody and of everybody, whose answers are known
+    nobody   the rows of asked in which only a child is left, its parent lost
+    quick    answers them all where one kernel can
+    values   output -> float64 [2^players, K], to be filled; the first row is that of nobody
     """
 
     players: tuple[int, ...]
     asked: U8
-    nobody: NDArray[np.bool_]
+    nobody: NDArray[np.intp]
+    quick: Callable[[], dict[str, F32]] | None
+    values: dict[str, F64]
 
 
 class Attribution:
@@ -79,24 +95,32 @@ class Attribution:
         """
         game = self._game(trusts)
         try:
-            answers = self._subsets.quick(game.asked) or self._subsets.answers(game.asked, self._without(game, trusts))
+            answers = game.quick() if game.quick else self._subsets.answers(game.asked, self._without(game, trusts))
         except BundleError:
             return {}
-        values = {name: self._values(game, answers[name], name, full) for name, full in outputs.items()}
-        if not all(np.isfinite(told).all() for told in values.values()):
-            return {}
-        return {name: self._shares(game.players, told) for name, told in values.items()}
+        parts = {name: self._parts(game, answers[name], name, full) for name, full in outputs.items()}
+        # What is not finite in any subset is in what some stream made.
+        sane = all(math.isfinite(part.sum()) for part in parts.values())
+        return {name: self._named(game, part) for name, part in parts.items()} if sane else {}
 
     def _without(self, game: _Game, trusts: Sequence[Trust]) -> list[Trust]:
         """On which rung each player is where it is lost."""
         return [self._lost[i] if i in game.players else trust for i, trust in enumerate(trusts)]
 
-    def _values(self, game: _Game, answers: F32, output: str, full: F32) -> F64:
-        """float64 [2^players, K]: the empty set first and all of them last."""
-        values = np.empty((len(answers) + 2, len(full)))
-        values[0], values[1:-1], values[-1] = self._prior[output], answers, full
-        np.copyto(values[1:-1], values[0], where=game.nobody)
-        return values
+    def _parts(self, game: _Game, answers: F32, output: str, full: F32) -> F64:
+        """phi float64 [players, K]."""
+        values = game.values[output]
+        values[1:-1], values[-1] = answers, full
+        if len(game.nobody):
+            values[1 + game.nobody] = values[0]
+        with np.errstate(invalid="ignore"):  # infinite less infinite
+            phi: F64 = shapley_weights(len(game.players)) @ values if game.players else values[:0]
+        return phi
+
+    def _named(self, game: _Game, parts: F64) -> dict[str, F64]:
+        made = dict(zip(game.players, parts, strict=True))
+        nothing = np.zeros(parts.shape[1])
+        return {plan.name: made.get(plan.index, nothing) for plan in self._plans}
 
     def _game(self, trusts: Sequence[Trust]) -> _Game:
         mask = np.zeros(len(trusts), np.uint8)
@@ -115,17 +139,14 @@ class Attribution:
             gone = self._with_children({player for k, player in enumerate(players) if not number >> k & 1})
             row[list(gone)] = lost[list(gone)]
         asked = np.ascontiguousarray(selects[1:-1])
-        return _Game(players, asked, (asked != PRESENT).all(1)[:, None])
+        nobody = np.flatnonzero((asked != PRESENT).all(1))
+        values = {
+            name: np.repeat(prior[None].astype(np.float64), len(selects), 0) for name, prior in self._prior.items()
+        }
+        return _Game(players, asked, nobody, self._subsets.quick(asked), values)
 
     def _with_children(self, gone: set[int]) -> set[int]:
         """The streams, and all that are derived from them."""
         while more := {own.index for own in self._plans if own.parent in gone} - gone:
             gone = gone | more
         return gone
-
-    def _shares(self, players: Sequence[int], values: F64) -> dict[str, F64]:
-        """values float64 [2^players, K], the empty set first and all of them last."""
-        phi = shapley_weights(len(players)) @ values if players else ()
-        made = dict(zip(players, phi, strict=True))
-        nothing = np.zeros(values.shape[1])
-        return {plan.name: made.get(plan.index, nothing) for plan in self._plans}

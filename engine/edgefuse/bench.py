@@ -20,10 +20,13 @@ from edgefuse.bundle import Bundle
 from edgefuse.engine import Engine
 from edgefuse.errors import UsageError
 from edgefuse.session import Session, pool
+from edgefuse.shapley import MAX_PLAYERS
 from edgefuse.types import Array
 from edgefuse.verify import TOLERANCE, golden_samples
 
 BLOCKS = 10  # a ratio is given for the whole run and for each tenth of it: the spread
+
+EXPLAINED = "engine, explained"  # with what each stream made of every answer
 
 Contender = Callable[[], dict[str, Array]]
 
@@ -56,10 +59,13 @@ def bench(engine: Engine, *, rounds: int = 2000, warmup: int = 50) -> dict[str, 
         contenders = _contenders(engine, {name: samples[name] for name in present})
         _verify(contenders, title)
         timings = interleave(contenders, rounds, warmup)
-        peers = timings[1:]
+        own, *peers = timings
         results[title] = {
             "timings": {t.name: t.as_json() for t in timings},
-            "ratio": {f"engine / {t.name}": timings[0].ratio_to(t) for t in peers},
+            "ratio": {
+                **{f"engine / {t.name}": own.ratio_to(t) for t in peers if t.name != EXPLAINED},
+                **{f"{t.name} / engine": t.ratio_to(own) for t in peers if t.name == EXPLAINED},
+            },
         }
     return {"circumstances": _circumstances(engine, rounds), "scenarios": results}
 
@@ -96,7 +102,11 @@ def _contenders(engine: Engine, samples: dict[str, Array]) -> dict[str, Contende
     def answer() -> dict[str, Array]:
         return dict(engine.answer(samples).outputs)
 
-    return {"engine": answer, "one graph": one_graph, "one graph, bound": one_graph_bound}
+    contenders = {"engine": answer, "one graph": one_graph, "one graph, bound": one_graph_bound}
+    if len(engine.plan.names) > MAX_PLAYERS:
+        return contenders
+    explaining = Engine(engine.bundle, engine.plan.config.model_copy(update={"explain": True}))
+    return {**contenders, EXPLAINED: lambda: dict(explaining.answer(samples).outputs)}
 
 
 def _verify(contenders: dict[str, Contender], title: str) -> None:

@@ -96,15 +96,23 @@ class KernelFusion(Fusion):
             fused[:] = self._joined(rows, mask)
         return out
 
-    def through(self, selects: U8, weight: F32, bias: F32) -> F32 | None:
+    def through(self, selects: U8, weight: F32, bias: F32) -> Callable[[], F32] | None:
         """As of `Fusion`; not with stand-ins, nor where rows are joined after."""
-        if self._operator.join != Join.NONE or len(selects) == 0 or (highest := selects.max(0)).max() > PRESENT:
+        operator, streams = self._operator, selects.shape[1]
+        if operator.join != Join.NONE or len(selects) == 0 or selects.max() > PRESENT:
             return None
-        self._taken[:] = highest
-        self._project_rows()
+        fused = self.fused[: streams * self._dim].reshape(streams, -1) if operator.concat else None
         masks, out = selects @ self._bits, np.empty((len(selects), len(bias)), np.float32)
-        kernels.subset_head(self._rows, masks, self._operator.concat, self._operator.reduce, weight, bias, out)
-        return out
+
+        def run() -> F32:
+            rows = self._rows if fused is None else fused  # what is joined side by side lies there already
+            if fused is None:
+                self._taken[:] = self.select
+                self._project_rows()
+            kernels.subset_head(rows, masks, operator.concat, operator.reduce, weight, bias, out)
+            return out
+
+        return run
 
     def _folded(self, rows: F32, selects: U8) -> F32:
         """[M, W] by one fold over rows [N, D] that are projected and activated."""

@@ -50,10 +50,10 @@ class Fusion(ABC):
             row[:] = self.fused
         return out
 
-    def through(self, selects: U8, weight: F32, bias: F32) -> F32 | None:
-        """float32 [M, K]: `each` of masks [M, N] times weight [W, K], plus bias [K], where one kernel does it all.
+    def through(self, selects: U8, weight: F32, bias: F32) -> Callable[[], F32] | None:
+        """What gives `each` of masks [M, N] times weight [W, K], plus bias [K], in one kernel: [M, K], always one array.
 
-        None where it does not: then ask `each`.
+        To be called while `fused` is of a mask with all of their streams present. None where no kernel does it all.
         """
         return None
 
