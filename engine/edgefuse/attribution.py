@@ -41,7 +41,7 @@ class Subsets:
         return {name: values + parts[name] for name, values in answers.items()}
 
     def quick(self, selects: U8) -> Callable[[], dict[str, F32]] | None:
-        """What gives `answers` up to rounding, in one kernel, while the last answer was from all that they have present.
+        """What gives `answers` up to rounding, in one kernel, while the last answer was from all that they have there.
 
         None where the head, the operator or stand-ins forbid it.
         """

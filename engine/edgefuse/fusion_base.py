@@ -51,7 +51,7 @@ class Fusion(ABC):
         return out
 
     def through(self, selects: U8, weight: F32, bias: F32) -> Callable[[], F32] | None:
-        """What gives `each` of masks [M, N] times weight [W, K], plus bias [K], in one kernel: [M, K], always one array.
+        """What gives `each` of masks [M, N] times weight [W, K], plus bias [K], in one kernel: [M, K], one array.
 
         To be called while `fused` is of a mask with all of their streams present. None where no kernel does it all.
         """
