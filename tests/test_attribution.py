@@ -12,9 +12,11 @@ import pytest
 
 from edgefuse import bundle as bundles
 from edgefuse import kernels
+from edgefuse.attribution import Attribution
 from edgefuse.config import RunConfig
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError, UsageError
+from edgefuse.session import Session
 from tiny import CLASSES, KERNEL_OPERATORS, PRIOR, Tiny, dims_for, linear
 
 EXPLAIN = RunConfig(explain=True)
@@ -87,6 +89,15 @@ def test_behind_a_linear_head_one_kernel_answers_all_subsets_and_one_where_it_is
     assert asked == [14]
     total = sum(lying.attribution["way"].values())
     np.testing.assert_allclose(total, np.tanh(tiny.truth(samples)) - np.array(PRIOR), **NEAR)
+
+
+def test_the_first_explained_answer_waits_for_nothing_that_could_be_known_before(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = with_head(tiny, tmp_path / "t.efb")
+    monkeypatch.setattr(Attribution, "_drawn_up", lambda *_: pytest.fail("drawn up at a tick"))
+    monkeypatch.setattr(Session, "compute", lambda *_: pytest.fail("asked at a tick"))
+    assert engine.answer(tiny.samples()).attribution
 
 
 def test_behind_a_linear_head_garbage_of_an_absent_stream_changes_nothing(tiny: Tiny, tmp_path: Path) -> None:

@@ -122,9 +122,16 @@ class Attribution:
         nothing = np.zeros(parts.shape[1])
         return {plan.name: made.get(plan.index, nothing) for plan in self._plans}
 
+    def prepare(self) -> None:
+        """Draw up the game of all streams now, so that the first answer does not wait for it."""
+        self._known(np.full(len(self._plans), PRESENT, np.uint8))
+
     def _game(self, trusts: Sequence[Trust]) -> _Game:
         mask = np.zeros(len(trusts), np.uint8)
         select(trusts, mask)
+        return self._known(mask)
+
+    def _known(self, mask: U8) -> _Game:
         key = mask.tobytes()
         if key not in self._games:
             self._games[key] = self._drawn_up(mask)
@@ -135,9 +142,10 @@ class Attribution:
         lost = np.zeros_like(mask)
         select(self._lost, lost)
         selects = np.tile(mask, (1 << len(players), 1))
-        for number, row in enumerate(selects):
-            gone = self._with_children({player for k, player in enumerate(players) if not number >> k & 1})
-            row[list(gone)] = lost[list(gone)]
+        for k, player in enumerate(players):
+            without = np.flatnonzero(np.arange(len(selects)) >> k & 1 == 0)
+            gone = sorted(self._with_children({player}))
+            selects[without[:, None], gone] = lost[gone]
         asked = np.ascontiguousarray(selects[1:-1])
         nobody = np.flatnonzero((asked != PRESENT).all(1))
         values = {

@@ -31,6 +31,8 @@ class Model:
         self._substitutes = Substitutes.of(bundle)
         self.subsets = Subsets(self.fusion, self._substitutes, self.head)
         self._attribution = Attribution(plan.streams, self.subsets, self.prior)
+        if plan.config.explain:
+            self._attribution.prepare()
 
     @property
     def prior(self) -> Outputs:
