@@ -25,8 +25,10 @@ from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.datasheet import asked_subsets, measure  # noqa: E402
 from edgefuse_export.errors import ExportError  # noqa: E402
 from edgefuse_export.estimate import estimate_of  # noqa: E402
+from edgefuse_export.evaluate import table  # noqa: E402
 from edgefuse_export.held_out import Moments, moments_of, of_labelled, record  # noqa: E402
 from edgefuse_export.labelled import read_labelled  # noqa: E402
+from edgefuse_export.retrofit import retrofit  # noqa: E402
 from edgefuse_export.score import standard_error  # noqa: E402
 from small_model import LABELS, NAMES, raw_samples, small_model, tensors  # noqa: E402
 
@@ -136,6 +138,11 @@ def test_a_regression_is_measured_by_its_mean_absolute_error_and_less_is_better(
         assert figure.value == pytest.approx(float(np.abs(told - truth).mean()), rel=1e-4)
     assert all(f.ece is None and f.bias == () for f in sheet.subsets)
     assert Datasheet.model_validate(sheet.model_dump()).worse(0.6, 0.5)
+    assert "%" not in table(sheet) and f"{sheet.subsets[0].value:.4g}  [" in table(sheet)
+    with pytest.raises(ExportError, match="output 'speed' is no class output"):
+        retrofit(offline, "speed", whole, whole, quiet)
+    with pytest.raises(ExportError, match=r"labels\.npy has to hold whole numbers"):
+        retrofit(offline, "way", whole, whole, quiet)
 
 
 def test_values_that_are_not_known_are_left_out_and_others_of_the_wrong_shape_are_named(

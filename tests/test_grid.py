@@ -240,3 +240,10 @@ def test_the_verb_prints_and_writes_the_tables(
     printed = capsys.readouterr().out
     assert len(json.loads(printed.strip().splitlines()[-1])["cells"]) == 93
     assert out.read_text() in printed
+
+
+@pytest.mark.parametrize("verb", [["grid"], ["study", "site"]])
+def test_a_folder_that_cannot_be_is_named(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb, "--work", "/proc/none"]) == 2
+    told = capsys.readouterr().err
+    assert "/proc/none" in told and told.count("\n") == 1

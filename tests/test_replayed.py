@@ -77,6 +77,8 @@ def test_the_verb_draws_the_faults_of_a_campaign(capsys: pytest.CaptureFixture[s
         (["--source", "site:seed=1&duration_s=1", "--lose", "radar"], "--lose: no stream 'radar'"),
         (["--source", "drill:samples=50"], "has both a truth and an expectation"),
         (["--clips", "/nowhere"], "/nowhere: no such folder"),
+        (["--source", "site:seed=1&duration_s=1", "--at", "3"], "--at says from when on --lose is"),
+        (["--source", "site:seed=9..5"], "9..5 counts downwards"),
     ],
 )
 def test_what_cannot_be_replayed_is_named(given: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,6 +134,7 @@ class Expectations:
 
     def __init__(self, sheet: Datasheet | None) -> None:
         self._sheet, self._figures = sheet, sheet.expected() if sheet else {}
+        self._least_n = min((figure.n for figure in sheet.subsets), default=0) if sheet else 0
         self._calibrations = sheet.calibrations() if sheet else {}
         self._sign = -1.0 if sheet and sheet.better == "lower" else 1.0
         curves = {f.stream: sheet.age_curve(f.stream) for f in sheet.ages} if sheet else {}
@@ -165,8 +166,7 @@ class Expectations:
         if streams in self._figures or not streams or self._sheet is None or self._sheet.estimate is None:
             return self._figures.get(streams)
         value, off = self._sheet.estimate.of(streams), Z_95 * self._sheet.estimate.error
-        n = min(figure.n for figure in self._sheet.subsets)
-        return Expected(self._sheet.metric, value, value - off, value + off, n, self._sheet.better)
+        return Expected(self._sheet.metric, value, value - off, value + off, self._least_n, self._sheet.better)
 
     def calibration(self, streams: Mapping[str, Trust]) -> Calibration:
         """What makes probabilities of logits that are right as often as they say."""

@@ -64,15 +64,15 @@ class Substitutes:
         self, trusts: Sequence[Trust], embeddings: Sequence[F32], out: Sequence[F32]
     ) -> Callable[[U8], None] | None:
         """What puts into out, for a mask, the stand-ins that depend on who is present; None where none does."""
-        rungs, imputer = _imputed(trusts), self.imputer
-        if imputer is None or self.folded or not any(rungs):
+        imputer = self.imputer
+        if imputer is None or self.folded or not any(rungs := _imputed(trusts)):
             return None
         return lambda mask: imputer.fill(mask, rungs, embeddings, out)
 
     def adder(self, trusts: Sequence[Trust], embeddings: Sequence[F32]) -> Callable[[U8], F32] | None:
         """What tells, for a mask, what imputed streams add to the outputs, side by side; None where none does."""
-        rungs, imputer = _imputed(trusts), self.imputer
-        if imputer is None or not self.folded or not any(rungs):
+        imputer = self.imputer
+        if imputer is None or not self.folded or not any(rungs := _imputed(trusts)):
             return None
 
         def added(mask: U8) -> F32:

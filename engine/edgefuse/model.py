@@ -59,8 +59,10 @@ class Model:
         fusion, added = self.fusion, self._substitutes.adder(trusts, self.fusion.embeddings)
         if tell := self._substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins):
             tell(fusion.select)
-        parts = None if added is None else self.head.apart(added(fusion.select))
-        fusion.select[:] = self._substitutes.seat(trusts, fusion.select)
+        parts = None
+        if added is not None:
+            parts = self.head.apart(added(fusion.select))
+            fusion.select[:] = self._substitutes.seat(trusts, fusion.select)
         try:
             fusion.run()
             watch.lap("fuse")

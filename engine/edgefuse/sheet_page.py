@@ -55,10 +55,13 @@ def blocks_of(bundle: Bundle, sheet: Datasheet) -> list[Block]:
 _AGES = "One stream's sample older than the others', with 95 % intervals; dotted: without that stream."
 
 
-def worths(sheet: Datasheet, names: Sequence[str], chance: float) -> dict[str, float]:
-    """Stream -> its Shapley value in the metric over all subsets, against guessing; empty where some are unmeasured."""
+def worths(sheet: Datasheet, names: Sequence[str], chance: float | None) -> dict[str, float]:
+    """Stream -> its Shapley value in the metric over all subsets, against guessing.
+
+    Empty where some subsets are unmeasured, or nobody knows what guessing gets.
+    """
     known = {frozenset(f.streams): f.value for f in sheet.subsets}
-    if len(names) > MAX_PLAYERS or len(known) < (1 << len(names)) - 1:
+    if chance is None or len(names) > MAX_PLAYERS or len(known) < (1 << len(names)) - 1:
         return {}
     values = [
         known[frozenset(n for i, n in enumerate(names) if mask >> i & 1)] if mask else chance
@@ -67,11 +70,11 @@ def worths(sheet: Datasheet, names: Sequence[str], chance: float) -> dict[str, f
     return dict(zip(names, shapley(np.array(values)).tolist(), strict=True))
 
 
-def _chance(bundle: Bundle, sheet: Datasheet) -> float:
-    """What guessing evenly among the classes gets."""
+def _chance(bundle: Bundle, sheet: Datasheet) -> float | None:
+    """What guessing evenly among the classes gets; None of an output without classes."""
     outputs = {o.name: o for o in bundle.manifest.head.outputs}
     output = outputs.get(sheet.output or "", bundle.manifest.head.outputs[0])
-    return 1.0 / max(1, len(output.labels))
+    return 1.0 / len(output.labels) if output.labels else None
 
 
 def _words(sheet: Datasheet, names: Sequence[str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgefuse.errors import EdgefuseError
@@ -20,3 +23,12 @@ class ExportError(EdgefuseError):
         super().__init__("; ".join(problems))
         self.problems = problems
         self.report = report
+
+
+@contextmanager
+def kept_in(place: Path) -> Iterator[None]:
+    """What the disk refuses inside, as an ExportError that names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"{place}: {error.strerror or error}") from error

@@ -40,20 +40,22 @@ def right_answers(
 ) -> list[NDArray[np.bool_]]:
     """For each subset asked about, bool [n]: which moments the likeliest class is right of."""
     model.eval()
-    embeddings, labels = _embeddings(model, data, batch), torch.from_numpy(data.labels)
+    made, labels = embeddings(model, data, batch), torch.from_numpy(data.labels)
     found = []
     for subset in asked:
         present = torch.tensor([name in subset for name in model.streams]).expand(len(labels), -1)
-        found.append((model.answer(embeddings, present)[output].argmax(1) == labels).numpy())
+        found.append((model.answer(made, present)[output].argmax(1) == labels).numpy())
     return found
 
 
 def table(sheet: Datasheet) -> str:
     """The figures as lines for a person."""
     lines = [f"{sheet.metric} by streams present ({sheet.split})"]
+    share = sheet.metric == "accuracy"
     for figure in sheet.subsets:
-        interval = f"[{100 * figure.low:5.1f}, {100 * figure.high:5.1f}]"
-        lines.append(f"{100 * figure.value:6.1f} %  {interval}  n = {figure.n}  {', '.join(figure.streams)}")
+        value, low, high = (f"{100 * x:5.1f}" if share else f"{x:.4g}" for x in (figure.value, figure.low, figure.high))
+        unit = " %" if share else ""
+        lines.append(f" {value}{unit}  [{low}, {high}]  n = {figure.n}  {', '.join(figure.streams)}")
     return "\n".join(lines)
 
 
@@ -62,7 +64,7 @@ def as_json(sheet: Datasheet) -> dict[str, Any]:
     return sheet.model_dump(mode="json")
 
 
-def _embeddings(model: FusionModel, data: Labelled, batch: int) -> list[Tensor]:
+def embeddings(model: FusionModel, data: Labelled, batch: int) -> list[Tensor]:
     """Of all moments, once: every subset is then answered from the same embeddings."""
     index = torch.arange(len(data)).numpy()
     parts = []

@@ -8,28 +8,25 @@ say, with the encoders as they are.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 
 from edgefuse.schema import Strict
 from edgefuse_export.clip_encoders import FORMS
 from edgefuse_export.declare import Stream
-from edgefuse_export.evaluate import right_answers
+from edgefuse_export.evaluate import embeddings, right_answers
 from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
 from edgefuse_export.seeded import alone
 from edgefuse_export.settings import Settings
 from edgefuse_export.store import Store
-from edgefuse_export.study import SOURCES, Rows, packed, unpacked
+from edgefuse_export.study import SOURCES, Rows, fingerprint_of, packed, unpacked, unseen
 from edgefuse_export.task import Task, as_floats
 from edgefuse_export.tasks.rgbd import DEFAULTS, EMBEDDING, clips, rgbd_task, told_from_camera
 from edgefuse_export.training import Progress, train
@@ -121,22 +118,13 @@ def measure(plan: Plan, unit: Unit) -> Outcome:
 
 
 def fingerprint(plan: Plan, data: Mapping[Depth, tuple[Labelled, Labelled]]) -> str:
-    """Of all that outcomes depend on: clips, settings but the seed, torch, and the sources that make and train."""
-    settings = {k: v for k, v in plan.settings.as_json().items() if k not in ("seed", "minutes")}
-    digest = hashlib.sha256(json.dumps([settings, torch.__version__], sort_keys=True).encode())
-    for part in itertools.chain.from_iterable(data.values()):
-        for array in (*part.tensors.values(), part.labels):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    here = Path(__file__).parent
-    for name in (*SOURCES, *OWN_SOURCES):
-        files = sorted((here / name).glob("*.py")) if (here / name).is_dir() else [here / f"{name}.py"]
-        digest.update(b"".join(file.read_bytes() for file in files))
-    return digest.hexdigest()[:16]
+    """Of all that outcomes depend on, as that of a study."""
+    return fingerprint_of(plan.settings, itertools.chain.from_iterable(data.values()), (*SOURCES, *OWN_SOURCES))
 
 
 def _joint(task: Task, settings: Settings) -> Rows:
     with alone(settings.seed):
-        return _right(train(task, settings, _unseen).model, task.test, task)
+        return _right(train(task, settings, unseen).model, task.test, task)
 
 
 def _alone(tasks: Mapping[Depth, Task], settings: Settings) -> dict[str, Rows]:
@@ -149,7 +137,7 @@ def _alone(tasks: Mapping[Depth, Task], settings: Settings) -> dict[str, Rows]:
     ):
         own = _of_one_stream(task, stream)
         with alone(settings.seed):
-            model = train(own, replace(settings, operator="concat"), _unseen).model
+            model = train(own, replace(settings, operator="concat"), unseen).model
             right[name] = _right(model, own.test, own)
             told[name] = _embedded(model, own.train, stream), _embedded(model, own.test, stream)
     for depth, fusion in itertools.product(DEPTHS, FUSIONS):
@@ -171,12 +159,7 @@ def _of_one_stream(task: Task, stream: str) -> Task:
 @torch.no_grad()
 def _embedded(model: FusionModel, data: Labelled, stream: str) -> Labelled:
     """What the encoder says of every clip, float32 [n, EMBEDDING]."""
-    parts = []
-    for begin in range(0, len(data), 100):
-        index = np.arange(begin, min(begin + 100, len(data)))
-        inputs = {stream: torch.from_numpy(data.rows(index)[stream])}
-        parts.append(model.encode(inputs, torch.ones(len(index), 1, dtype=torch.bool))[0].numpy())
-    return Labelled({stream: np.concatenate(parts)}, data.labels)
+    return Labelled({stream: embeddings(model, data, 100)[0].numpy()}, data.labels)
 
 
 def _of_embeddings(task: Task, camera: tuple[Labelled, Labelled], depth: tuple[Labelled, Labelled]) -> Task:
@@ -208,13 +191,9 @@ def _tasks(plan: Plan, form: str) -> dict[Depth, Task]:
 @functools.lru_cache(maxsize=1)
 def _opened(work: Path) -> dict[Depth, tuple[Labelled, Labelled]]:
     """The clips, once a process."""
-    return _data(work, _unseen)
+    return _data(work, unseen)
 
 
 def _data(work: Path, progress: Progress) -> dict[Depth, tuple[Labelled, Labelled]]:
     measured = clips(work, progress)
     return {"measured": measured, "estimated": told_from_camera(work, *measured, progress)}
-
-
-def _unseen(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
-    yield from items

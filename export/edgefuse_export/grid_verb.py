@@ -21,7 +21,7 @@ def grid(arguments: argparse.Namespace) -> int:
     """Train what is missing, and print the tables."""
     from edgefuse.files import write_whole
     from edgefuse_export import grid as grids
-    from edgefuse_export.errors import ExportError
+    from edgefuse_export.errors import kept_in
     from edgefuse_export.grid_table import as_json, cells, markdown
     from edgefuse_export.run import progress
 
@@ -31,8 +31,6 @@ def grid(arguments: argparse.Namespace) -> int:
     page = markdown(outcomes)
     print(page)
     if arguments.out is not None:
-        try:
+        with kept_in(arguments.out):
             write_whole(arguments.out, page.encode())
-        except OSError as error:
-            raise ExportError(f"{arguments.out}: {error.strerror or error}") from error
     return finish(arguments, {"cells": as_json(cells(outcomes))})

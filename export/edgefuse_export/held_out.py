@@ -79,7 +79,7 @@ def record(offline: Offline, source: Source, output: str, tick_hz: float) -> Rec
     """Encode every sample of a source once, and note at each tick what had come and what was true."""
     names = offline.plan.names
     taken = Recording([[] for _ in names], [[] for _ in names])
-    labels = {label: k for k, label in enumerate(_labels(offline, output))}
+    labels = {label: k for k, label in enumerate(classes_of(offline, output))}
 
     def push(stream: str, sample: Sample) -> None:
         i = names.index(stream)
@@ -126,7 +126,8 @@ def _newest(recording: Recording, i: int, k: int, by_ms: float) -> int | None:
     return None
 
 
-def _labels(offline: Offline, output: str) -> Sequence[str]:
+def classes_of(offline: Offline, output: str) -> Sequence[str]:
+    """The labels of a class output; an ExportError where it is none."""
     spec = next((o for o in offline.bundle.manifest.head.outputs if o.name == output), None)
     if spec is None or spec.kind != "class_logits":
         raise ExportError(f"output {output!r} is no class output of the bundle")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def replay(arguments: argparse.Namespace) -> int:
     engine = edgefuse.load(arguments.bundle, arguments.config)
     output = arguments.output or engine.bundle.manifest.head.outputs[0].name
     sources = _sources(arguments)
-    faults = _faults(arguments, engine.plan.names, sources)
+    faults = _faults(arguments, {plan.name: plan.topic for plan in engine.plan.streams}, sources)
     rate = arguments.rate or (20.0 if arguments.clips else 10.0)
     told = progress(iter(sources), len(sources), "recordings")
     answers = list(answered(engine, told, faults, output, rate))
@@ -63,16 +64,18 @@ def _sources(arguments: argparse.Namespace) -> list[Source]:
     return [UtdClips(arguments.clips, names)]
 
 
-def _faults(arguments: argparse.Namespace, names: tuple[str, ...], sources: list[Source]) -> Faults:
+def _faults(arguments: argparse.Namespace, topics: Mapping[str, str], sources: list[Source]) -> Faults:
     from edgefuse.campaign import load_campaign
     from edgefuse_export.errors import ExportError
     from edgefuse_export.replayed import drawn, lost
     from edgefuse_export.utd_source import UtdClips
 
+    if arguments.at is not None and not arguments.lose:
+        raise ExportError("--at says from when on --lose is: it needs that")
     if arguments.campaign is not None:
         return drawn(load_campaign(arguments.campaign), str(arguments.campaign))
-    streams = arguments.lose.split(",") if arguments.lose else []
-    if unknown := [stream for stream in streams if stream not in names]:
-        raise ExportError(f"--lose: no stream {unknown[0]!r}; the bundle has {', '.join(names)}")
+    streams = [name.strip() for name in arguments.lose.split(",")] if arguments.lose else []
+    if unknown := [stream for stream in streams if stream not in topics]:
+        raise ExportError(f"--lose: no stream {unknown[0]!r}; the bundle has {', '.join(topics)}")
     half_s = sources[0].length_s / 2 if isinstance(sources[0], UtdClips) else 10.0
-    return lost(streams, arguments.at or half_s)
+    return lost([topics[stream] for stream in streams], arguments.at or half_s)

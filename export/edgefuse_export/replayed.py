@@ -12,7 +12,7 @@ import numpy as np
 from edgefuse.campaign import Campaign, trials_of
 from edgefuse.engine import Engine
 from edgefuse.faults import Fault, FaultySource
-from edgefuse.replay import replay
+from edgefuse.replay import injected, replay
 from edgefuse.sources import Source
 from edgefuse_export.calibration import share
 
@@ -56,7 +56,8 @@ def answered(
     for number, source in enumerate(sources):
         engine.reset()
         put_in = list(faults(number, source))
-        for tick in replay(engine, FaultySource(source, put_in) if put_in else source, tick_hz=tick_hz):
+        played = injected(engine, FaultySource(source, put_in) if put_in else source)
+        for tick in replay(engine, played, tick_hz=tick_hz):
             result, truth = tick.result, (tick.truth or {}).get(output)
             if truth is not None and result.expected is not None:
                 yield Answered(number, result.mode, result.labels[output] == truth, result.expected.value)
@@ -69,9 +70,9 @@ def figures(answers: Sequence[Answered]) -> list[ModeFigure]:
     return [_figure(mode, [a for a in answers if a.mode == mode], several) for mode in modes]
 
 
-def lost(streams: Sequence[str], from_s: float) -> Faults:
-    """A device pulled out: these streams send nothing from then on."""
-    return lambda number, source: [Fault(stream, "off", from_s, math.inf) for stream in streams]
+def lost(topics: Sequence[str], from_s: float) -> Faults:
+    """A device pulled out: nothing comes on these topics from then on."""
+    return lambda number, source: [Fault(topic, "off", from_s, math.inf) for topic in topics]
 
 
 def drawn(campaign: Campaign, place: str) -> Faults:

@@ -15,7 +15,7 @@ from edgefuse.reference import PRESENT
 from edgefuse.types import F32, F64, U8, Rung
 from edgefuse_export.datasheet import asked_subsets
 from edgefuse_export.errors import ExportError
-from edgefuse_export.held_out import Moments, Shown
+from edgefuse_export.held_out import Moments, Shown, classes_of
 
 RIDGES = (1e-4, 1e-2, 1.0)  # of the mean squared embedding value
 RANKS = (8, 32)
@@ -119,7 +119,13 @@ class Nearest:
 
 
 def retrofit(offline: Offline, output: str, fitted: Moments, held: Moments, shown: Shown) -> Choice:
-    """Fit every candidate on `fitted`, measure all of them on `held`. ExportError: the operator joins maps."""
+    """Fit every candidate on `fitted`, measure all of them on `held`.
+
+    ExportError: the operator joins maps, the output is not of classes, or the labels are none.
+    """
+    classes_of(offline, output)
+    if held.labels.ndim != 1:
+        raise ExportError(f"output {output!r} is of classes: labels.npy has to hold whole numbers [n]")
     if offline.bundle.manifest.fusion.grid is not None:
         raise ExportError("retrofit is of vectors; this bundle joins feature maps")
     rows = _rows(offline, fitted)

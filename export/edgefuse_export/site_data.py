@@ -16,6 +16,7 @@ from edgefuse.modalities import KINDS
 from edgefuse.schema import validate
 from edgefuse.sources import site
 from edgefuse.types import Array
+from edgefuse_export.errors import kept_in
 from edgefuse_export.labelled import Labelled
 
 # Seeds of disjoint sets of sites: what is trained on, measured on, and checked with is never the same.
@@ -60,16 +61,18 @@ def cached(
 ) -> Labelled:
     """What `make`, a function of a module, gives of these streams for each seed; from the cache if it holds just that.
 
-    of: whatever else the result depends on, beside the seeds and the simulator, JSON-ready.
+    of: whatever else the result depends on, beside the seeds and the simulator, JSON-ready. ExportError naming a folder
+    that cannot be written or read.
     """
-    wanted = {"first_seed": seeds.start, "samples": len(seeds), **of, "simulator": _fingerprint()}
-    note = folder / "made_from.json"
-    if not note.is_file() or json.loads(note.read_text()) != json.loads(json.dumps(wanted)):
-        note.unlink(missing_ok=True)
-        _generate(folder, make, seeds, workers, progress)
-        note.write_text(json.dumps(wanted, indent=1))
-    tensors = {stream: np.load(folder / f"{stream}.npy", mmap_mode="r", allow_pickle=False) for stream in streams}
-    return Labelled(tensors, np.load(folder / "labels.npy", allow_pickle=False))
+    with kept_in(folder):
+        wanted = {"first_seed": seeds.start, "samples": len(seeds), **of, "simulator": _fingerprint()}
+        note = folder / "made_from.json"
+        if not note.is_file() or json.loads(note.read_text()) != json.loads(json.dumps(wanted)):
+            note.unlink(missing_ok=True)
+            _generate(folder, make, seeds, workers, progress)
+            note.write_text(json.dumps(wanted, indent=1))
+        tensors = {stream: np.load(folder / f"{stream}.npy", mmap_mode="r", allow_pickle=False) for stream in streams}
+        return Labelled(tensors, np.load(folder / "labels.npy", allow_pickle=False))
 
 
 def moment(seed: int) -> Made:

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from edgefuse.operators import subsets
 from edgefuse.schema import Finite, Strict
 from edgefuse_export.evaluate import right_answers
+from edgefuse_export.labelled import Labelled
 from edgefuse_export.seeded import alone
 from edgefuse_export.settings import Settings
 from edgefuse_export.store import Store
@@ -116,7 +117,7 @@ def measure(plan: Plan, unit: Unit) -> Outcome:
         settings = replace(settings, subsets=0, drop_rates={})
     asked = [tuple(names)] if unit.role == "specialist" else subsets(names)
     with alone(unit.seed):
-        trained = train(task, settings, _unseen, only=frozenset(names))
+        trained = train(task, settings, unseen, only=frozenset(names))
         right = right_answers(trained.model, task.test.only(frozenset(names)), task.output.name, asked)
     loss = trained.losses[-1]
     kept = {JOINER.join(s): packed(rows) for s, rows in zip(asked, right, strict=True)}
@@ -125,25 +126,27 @@ def measure(plan: Plan, unit: Unit) -> Outcome:
 
 def fingerprint(plan: Plan, task: Task) -> str:
     """Of all that outcomes depend on: data, settings but the seed, torch, and the sources that make and train."""
-    settings = {k: v for k, v in plan.settings.as_json().items() if k not in ("seed", "minutes")}
-    digest = hashlib.sha256(json.dumps([settings, torch.__version__], sort_keys=True).encode())
-    for data in (task.train, task.test):
-        for array in (*data.tensors.values(), data.labels):
+    name = plan.data.partition(":")[0].replace("-", "_")
+    return fingerprint_of(plan.settings, (task.train, task.test), (*SOURCES, f"tasks/{name}"))
+
+
+def fingerprint_of(settings: Settings, data: Iterable[Labelled], sources: Iterable[str]) -> str:
+    """Of settings but the seed, torch, data, and files and folders of this package."""
+    said = {k: v for k, v in settings.as_json().items() if k not in ("seed", "minutes")}
+    digest = hashlib.sha256(json.dumps([said, torch.__version__], sort_keys=True).encode())
+    for part in data:
+        for array in (*part.tensors.values(), part.labels):
             digest.update(np.ascontiguousarray(array).tobytes())
-    for file in _sources(plan.data.partition(":")[0].replace("-", "_")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _sources(task: str) -> Iterator[Path]:
     here = Path(__file__).parent
-    for name in (*SOURCES, f"tasks/{task}"):
-        yield from sorted((here / name).glob("*.py")) if (here / name).is_dir() else [here / f"{name}.py"]
+    for name in sources:
+        for file in sorted((here / name).glob("*.py")) if (here / name).is_dir() else [here / f"{name}.py"]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=1)
 def _opened(data: str, settings: str, work: Path) -> Task:
-    return open_task(data, Settings(**json.loads(settings)), work, _unseen)
+    return open_task(data, Settings(**json.loads(settings)), work, unseen)
 
 
 def _task(plan: Plan) -> Task:
@@ -151,7 +154,8 @@ def _task(plan: Plan) -> Task:
     return _opened(plan.data, json.dumps(plan.settings.as_json()), plan.work)
 
 
-def _unseen(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
+def unseen(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
+    """The items, without a bar: for workers."""
     yield from items
 
 

@@ -24,7 +24,7 @@ def study(arguments: argparse.Namespace) -> int:
     """Train what is missing, and print the table; status 1 where the goal is not reached."""
     from edgefuse.files import write_whole
     from edgefuse_export import study as studies
-    from edgefuse_export.errors import ExportError
+    from edgefuse_export.errors import kept_in
     from edgefuse_export.run import progress
     from edgefuse_export.settings import Settings
     from edgefuse_export.study_table import markdown, text, verdict
@@ -38,8 +38,6 @@ def study(arguments: argparse.Namespace) -> int:
     found = verdict(studies.study(plan, arguments.workers, progress), task.test.groups)
     print(text(found))
     if arguments.out is not None:
-        try:
+        with kept_in(arguments.out):
             write_whole(arguments.out, markdown(found).encode())
-        except OSError as error:
-            raise ExportError(f"{arguments.out}: {error.strerror or error}") from error
     return finish(arguments, found.as_json(), 0 if found.reached else 1)

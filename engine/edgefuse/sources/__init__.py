@@ -58,11 +58,13 @@ def open_source(uri: str) -> Source:
 
 
 def numbered(uri: str) -> list[str]:
-    """`site:seed=5..7` as `site:seed=5`, `site:seed=6` and `site:seed=7`; every other URI as it is."""
+    """`site:seed=5..7` as `site:seed=5`, `site:seed=6` and `site:seed=7`; every other URI as it is. SourceError."""
     span = re.search(r"(\d+)\.\.(\d+)", uri)
     if span is None:
         return [uri]
     first, last = int(span[1]), int(span[2])
+    if last < first:
+        raise SourceError(f"{span[0]} counts downwards", place=uri)
     return [f"{uri[: span.start()]}{k}{uri[span.end() :]}" for k in range(first, last + 1)]
 
 

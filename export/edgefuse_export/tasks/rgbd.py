@@ -21,7 +21,7 @@ from edgefuse_export import monocular
 from edgefuse_export.clip_data import COLS, FRAMES, ROWS, clip_data
 from edgefuse_export.clip_encoders import FORMS, ColourInput, Form, RangeInput
 from edgefuse_export.declare import ClassOutput, Stream
-from edgefuse_export.errors import ExportError
+from edgefuse_export.errors import ExportError, kept_in
 from edgefuse_export.labelled import Labelled
 from edgefuse_export.monocular import estimated, train_monocular
 from edgefuse_export.samples import Sample
@@ -72,13 +72,14 @@ def told_from_camera(work: Path, train: Labelled, test: Labelled, progress: Prog
     own = _clips(work, "depth", DEPTH_SEED, TO_TELL_DEPTH, progress)
     folder, wanted = work / "estimated", _made_from(own, train, test)
     note = folder / "made_from"
-    if not note.is_file() or note.read_text() != wanted:
-        note.unlink(missing_ok=True)
-        network = train_monocular(own, progress)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in (("train", train), ("test", test)):
-            np.save(folder / f"{name}.npy", estimated(network, data.tensors["camera"]), allow_pickle=False)
-        note.write_text(wanted)
+    with kept_in(folder):
+        if not note.is_file() or note.read_text() != wanted:
+            note.unlink(missing_ok=True)
+            network = train_monocular(own, progress)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, data in (("train", train), ("test", test)):
+                np.save(folder / f"{name}.npy", estimated(network, data.tensors["camera"]), allow_pickle=False)
+            note.write_text(wanted)
     return _with_depth(train, folder / "train.npy"), _with_depth(test, folder / "test.npy")
 
 
