@@ -47,15 +47,7 @@ class Subsets:
         """
         affine = self._head.affine
         through = None if affine is None else self._fusion.through(selects, affine.weight, affine.bias)
-        if affine is None or through is None:
-            return None
-        columns = affine.columns
-
-        def told() -> dict[str, F32]:
-            values = through()
-            return {name: values[:, own] for name, own in columns.items()}
-
-        return told
+        return None if through is None else lambda: self._head.apart(through())
 
 
 @dataclass(frozen=True, slots=True)

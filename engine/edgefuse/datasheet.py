@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from edgefuse import calibration
 from edgefuse.bundle import Bundle, strict_json
-from edgefuse.calibration import Calibration
+from edgefuse.calibration import NONE, Calibration
 from edgefuse.errors import BundleError
 from edgefuse.manifest import OutputSpec
 from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
@@ -170,7 +169,7 @@ class Expectations:
 
     def calibration(self, streams: Mapping[str, Trust]) -> Calibration:
         """What makes probabilities of logits that are right as often as they say."""
-        return self._calibrations.get(standing(streams), calibration.NONE)
+        return self._calibrations.get(standing(streams), NONE)
 
     def _cost(self, name: str, age_ms: float | None) -> float:
         """What is lost of the metric by this age, 0 where that was not measured; never a gain."""

@@ -77,9 +77,7 @@ class Substitutes:
 
         def added(mask: U8) -> F32:
             parts = np.zeros((len(rungs), imputer.widest), np.float32)
-            imputer.fill(
-                mask, [r and on != PRESENT for r, on in zip(rungs, mask, strict=True)], embeddings, list(parts)
-            )
+            imputer.fill(mask, rungs, embeddings, list(parts))
             total: F32 = parts.sum(0)
             return total
 

@@ -17,18 +17,15 @@ from edgefuse.reference import PRESENT
 from edgefuse.session import Port, Session
 from edgefuse.types import F32, F64, U8, Array
 
-_STEP = np.float32(
-    1024.0
-)  # along each axis that a linear head is asked at: far, so that its constant rounds off little
+_STEP = np.float32(1024.0)  # along each axis that a linear head is asked at: its constant rounds off little then
 
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """A linear head as numbers: outputs = fused @ weight + bias, weight float32 [W, K], bias [K]; columns by output."""
+    """A linear head as numbers: outputs, side by side, = fused @ weight + bias; weight float32 [W, K], bias [K]."""
 
     weight: F32
     bias: F32
-    columns: Mapping[str, slice]
 
 
 class Head:
@@ -41,6 +38,8 @@ class Head:
         read = fused if self._bits is None else self._bits[2]
         self._specs = spec.outputs
         self._buffers = {out.name: np.zeros((1, len(out.prior)), dtype=np.float32) for out in spec.outputs}
+        ends = np.cumsum([len(out.prior) for out in spec.outputs]).tolist()
+        self._columns = dict(zip(self._buffers, map(slice, [0, *ends], ends), strict=True))
         self._session = Session(bundle[spec.file], bundle.place(spec.file))
         ports = {name: Port("float32", buffer.shape) for name, buffer in self._buffers.items()}
         self._shape, self._free = shape[1:], _free(self._session)
@@ -81,8 +80,7 @@ class Head:
         bias, weight = told[0].copy(), np.ascontiguousarray((told[1:-1] - told[0]) / _STEP)
         if not np.allclose(probe @ weight + bias, told[-1], rtol=1e-4, atol=1e-4):
             return None
-        ends = np.cumsum([given[name].shape[1] for name in self._buffers]).tolist()
-        return Affine(weight, bias, dict(zip(self._buffers, map(slice, [0, *ends], ends), strict=True)))
+        return Affine(weight, bias)
 
     def _none(self) -> dict[str, F32]:
         return {name: np.zeros((0, buffer.shape[1]), np.float32) for name, buffer in self._buffers.items()}
@@ -93,8 +91,7 @@ class Head:
 
     def apart(self, values: F32) -> dict[str, F32]:
         """What lies side by side, float32 [..., all K], by output."""
-        ends = np.cumsum([buffer.shape[1] for buffer in self._buffers.values()])[:-1]
-        return dict(zip(self._buffers, np.split(values, ends, axis=-1), strict=True))
+        return {name: values[..., own] for name, own in self._columns.items()}
 
     def prior(self) -> dict[str, F32]:
         """The model's answer to nothing at all: name -> float32 [K]."""
