@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefuse import bench_kernels, bench_peers, cli, kernels
-from edgefuse.bench_kernels import Layer, multconcat, multconcat_truth
+from edgefuse import cli, kernels
+from edgefuse.bench import kernel_peers as bench_peers
+from edgefuse.bench import kernels as bench_kernels
+from edgefuse.bench.kernels import Layer, multconcat, multconcat_truth
 from edgefuse.errors import UsageError
 from edgefuse.session import Pool
 

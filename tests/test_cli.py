@@ -138,10 +138,21 @@ def test_a_bundle_without_golden_moments_is_not_called_verified(tiny: Path) -> N
 
 
 def test_bench_compares_with_one_graph_and_gives_the_spread() -> None:
-    document = last_json(edgefuse("bench", "--rounds", 100, "--json"))
+    document = last_json(edgefuse("bench", "--scenarios", "fresh,in_hand", "--rounds", 100, "--json"))
     for scenario in document["scenarios"].values():
-        for ratio in scenario["ratio"].values():
+        for ratio in scenario["ratios"].values():
             assert 0.0 < ratio["low"] <= ratio["high"]
+
+
+def test_a_budget_that_is_broken_is_status_1_and_two_reports_can_be_compared(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text('limits: [{scenario: fresh, ratio: "engine / one graph", at_most: 0.0001}]')
+    done = edgefuse("bench", "--scenarios", "fresh", "--rounds", 100, "--budget", tmp_path / "b.yaml", "--json")
+    assert done.returncode == 1
+    assert "BROKEN  fresh: engine / one graph, p50 is" in done.stdout
+    (tmp_path / "r.json").write_text(done.stdout)
+    compared = edgefuse("bench", "--compare", tmp_path / "r.json", tmp_path / "r.json")
+    assert compared.returncode == 0
+    assert "no difference shown" in compared.stdout
 
 
 def test_doctor_names_the_kernels_first() -> None:
@@ -178,6 +189,10 @@ BAD: dict[str, tuple[list[object], str]] = {
     "no results": (["report", "/none.jsonl"], "/none.jsonl: cannot be read"),
     "bad kernels": (["doctor"], "EDGEFUSE_KERNELS"),
     "few rounds": (["bench", "--rounds", "5"], "fewer than 100 rounds"),
+    "no scenario": (["bench", "--scenarios", "fast"], "no scenario 'fast'"),
+    "no profile": (["bench", "--profile", "/none.yaml"], "/none.yaml: cannot be read"),
+    "no budget": (["bench", "--budget", "/none.yaml"], "/none.yaml: cannot be read"),
+    "no report": (["bench", "--compare", "/none.json", "/none.json"], "/none.json: cannot be read"),
 }
 
 

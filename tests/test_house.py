@@ -64,8 +64,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("outcome", "trial"),
     ("limits",),
     ("run", "bench", "inject", "inject_text", "inject_figures"),
-    ("demo", "bench_peers", "inject_page", "explain_page", "sheet_page"),
-    ("bench_kernels", "explain_verb"),
+    ("demo", "inject_page", "explain_page", "sheet_page"),
+    ("bench_verb", "explain_verb"),
     ("cli",),
 )
 STAGES = ("streams", "health", "encode", "fallback", "fuse", "head")
@@ -112,7 +112,8 @@ def test_every_file_has_its_floor() -> None:
 
 @pytest.mark.parametrize(
     ("module", "only"),
-    [("onnxruntime", {"session.py"}), ("yaml", {"config.py"}), ("edgefuse._kernels", {"kernels.py"})],
+    # The bench's child shows ONNX Runtime as others call it, with nothing of ours.
+    [("onnxruntime", {"session.py", "child.py"}), ("yaml", {"config.py"}), ("edgefuse._kernels", {"kernels.py"})],
 )
 def test_some_modules_have_one_door(module: str, only: set[str]) -> None:
     users = {p.name for p in SOURCES if ENGINE in p.parents and module in set(imports(p))}

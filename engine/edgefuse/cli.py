@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgefuse import explain_verb
+from edgefuse import bench_verb, explain_verb
 from edgefuse.command import Row, finish, guarded, log, natural, parser_of, positive, to_terminal
 
 
@@ -48,12 +48,6 @@ def _inspect_options(parser: argparse.ArgumentParser) -> None:
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", nargs="?", help="an .efb file (default: the reference bundle)")
-
-
-def _bench_options(parser: argparse.ArgumentParser) -> None:
-    _bundle_option(parser)
-    parser.add_argument("--rounds", type=_rounds, default=2000, help="rounds of every contender (default 2000)")
-    parser.add_argument("--kernels", action="store_true", help="the fusion kernels alone, against other runtimes")
 
 
 def _inject_options(parser: argparse.ArgumentParser) -> None:
@@ -132,20 +126,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     return finish(arguments, document, 0 if passed else 1)
 
 
-def _bench(arguments: argparse.Namespace) -> int:
-    from edgefuse.bench import bench, describe
-
-    if arguments.kernels:
-        from edgefuse import bench_kernels as kernels
-
-        measured = kernels.bench_kernels(rounds=arguments.rounds)
-        print(kernels.describe(measured))
-        return finish(arguments, measured)
-    figures = bench(_engine(arguments.bundle, None), rounds=arguments.rounds)
-    print(describe(figures))
-    return finish(arguments, figures)
-
-
 def _inject(arguments: argparse.Namespace) -> int:
     from edgefuse.campaign import load_campaign
 
@@ -209,13 +189,6 @@ def _engine(bundle: str | None, config: Path | None) -> Any:
     return load(bundle or shipped_bundle(), config)
 
 
-def _rounds(text: str) -> int:
-    value = int(text)
-    if value < 100:
-        raise argparse.ArgumentTypeError("fewer than 100 rounds say nothing about p99")
-    return value
-
-
 _VERBS: tuple[Row, ...] = (
     (
         "demo",
@@ -231,7 +204,12 @@ _VERBS: tuple[Row, ...] = (
         _inspect_options,
     ),
     ("verify", "Does a bundle give the answers here that its exporter recorded?", _verify, _verify_options),
-    ("bench", "Time the engine against the same model as one graph, interleaved.", _bench, _bench_options),
+    (
+        "bench",
+        "How long an answer takes and costs here, against one graph and others, interleaved.",
+        bench_verb.bench,
+        bench_verb.options,
+    ),
     ("inject", "Put faults into a recording: noticed, survived, left behind?", _inject, _inject_options),
     (
         "explain",

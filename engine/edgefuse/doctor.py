@@ -25,11 +25,11 @@ def examine() -> dict[str, object]:
     return {
         "kernels": {"backend": backend.name, "isa": backend.isa, "reason": backend.reason},
         "thread_pool": {"shared": shared.shared, "threads": shared.threads, "reason": shared.reason},
-        "edgefuse": _version("edgefuse"),
+        "edgefuse": installed("edgefuse"),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "packages": {name: _version(name) for name in RUNTIME},
+        "packages": {name: installed(name) for name in RUNTIME},
         "reference_bundle": shipped_bundle().is_file(),
     }
 
@@ -50,7 +50,8 @@ def describe(facts: dict[str, object]) -> str:
     )
 
 
-def _version(name: str) -> str:
+def installed(name: str) -> str:
+    """The version of a package, or that there is none."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

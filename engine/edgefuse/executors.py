@@ -54,16 +54,17 @@ class Inline(Executor):
 
     def __init__(self, bundle: Bundle, plans: Sequence[StreamPlan], views: Sequence[F32]) -> None:
         self.encoders = [Encoder(bundle, plan, view) for plan, view in zip(plans, views, strict=True)]
+        self._names = [plan.name for plan in plans]
 
     def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
-        encoder, sample = self.encoders[i], verdict.sample
+        encoder, sample, name = self.encoders[i], verdict.sample, self._names[i]
         if sample is None:
             return verdict
         if not encoder.holds(sample):
             encoder.preprocess(sample)
-            watch.lap("preprocess")
+            watch.lap("preprocess", name)
             encoder.run(sample)
-            watch.lap("encode")
+            watch.lap("encode", name)
         return verdict if encoder.problem is None else verdict.lost(encoder.problem, sample.number)
 
 
@@ -85,7 +86,7 @@ class _Threaded(Executor):
             return verdict
         self._await(i, verdict.sample)
         held = self._fetched(i, verdict.trusted, verdict.sample.number)
-        watch.lap("encode")
+        watch.lap("encode", self._plans[i].name)
         if held is None:
             return rest_on(verdict, None, t_ns, self._plans[i], self.late)
         if held.problem is not None:

@@ -8,16 +8,17 @@ from edgefuse.types import NS_PER_MS
 
 
 class Stopwatch:
-    """Laps add up by stage; what lies between the last lap and `total` is counted in the total alone."""
+    """Laps add up by stage and by part; what lies between the last lap and `total` is counted in the total alone."""
 
     def __init__(self) -> None:
         self.start_ns = self._last_ns = time.perf_counter_ns()
         self._stages_ns: dict[str, int] = {}
 
-    def lap(self, stage: str) -> None:
-        """Book the time since the last lap to a stage."""
+    def lap(self, stage: str, part: str | None = None) -> None:
+        """Book the time since the last lap to a stage, and also to a part of it, as `stage.part`."""
         now_ns = time.perf_counter_ns()
-        self._stages_ns[stage] = self._stages_ns.get(stage, 0) + now_ns - self._last_ns
+        for name in (stage,) if part is None else (stage, f"{stage}.{part}"):
+            self._stages_ns[name] = self._stages_ns.get(name, 0) + now_ns - self._last_ns
         self._last_ns = now_ns
 
     def elapsed_ms(self) -> float:

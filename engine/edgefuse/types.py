@@ -147,7 +147,7 @@ class Result:
     why        what makes the mode `abstain`, in words
     expected   None where the bundle measured nothing, or where `in_domain` is False
     in_domain  False when the samples come from another world than the one the model was trained on, None when unknown
-    timing_ms  stage -> duration of this tick's stage; "total" is the whole of `step`
+    timing_ms  stage -> duration of this tick's stage, and of its parts as `encode.camera`; "total" is all of `step`
     """
 
     t_ns: int

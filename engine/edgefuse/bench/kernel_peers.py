@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgefuse.bench import Contender
+from edgefuse.bench.timing import Contender
 from edgefuse.session import Session, pool
 from edgefuse.types import F32
 

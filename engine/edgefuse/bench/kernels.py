@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from edgefuse import bench_peers as peers
 from edgefuse import buffers, kernels
-from edgefuse.bench import BLOCKS, Contender, interleave
+from edgefuse.bench import kernel_peers as peers
+from edgefuse.bench.timing import BLOCKS, Contender, interleave
 from edgefuse.errors import UsageError
 from edgefuse.reference import Activation, Reduce
 from edgefuse.types import F32, F64
@@ -245,5 +245,6 @@ def describe(figures: dict[str, Any]) -> str:
 def _timings(title: str, timings: Mapping[str, Mapping[str, float]]) -> list[str]:
     lines = [title, f"  {'':<22}{'p50 us':>10}{'p90 us':>10}{'p99 us':>10}"]
     for name, t in timings.items():
-        lines.append(f"  {name:<22}" + "".join(f"{1e3 * t[f'p{q}_ms']:10.1f}" for q in (50, 90, 99)))
+        told = (t.get(f"p{q}_ms") for q in (50, 90, 99))  # of few rounds there is no p99
+        lines.append(f"  {name:<22}" + "".join(f"{'-' if ms is None else f'{1e3 * ms:.1f}':>10}" for ms in told))
     return lines

@@ -1,0 +1,210 @@
+"""Races: scenarios in which contenders answer in turn, in one process, round by round."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgefuse.bench.contenders import Maker, Preparing, bare_encoder, one_graph, one_graph_bound, ready
+from edgefuse.bench.moments import Feed, Moment, moments
+from edgefuse.bench.profile import Profile
+from edgefuse.bench.section import Section, compared
+from edgefuse.bench.stages import Watched, table
+from edgefuse.bench.timing import Contender, Timing, interleave
+from edgefuse.bundle import Bundle
+from edgefuse.engine import Engine
+from edgefuse.model import Model
+from edgefuse.operators import subsets
+from edgefuse.shapley import MAX_PLAYERS
+from edgefuse.types import Array
+
+ENGINE, BOUND, GRAPH = "engine", "one graph, bound", "one graph"
+EXPLAINED = "engine, explained"  # with what each stream made of every answer
+GAP_CONTENDERS = (ENGINE, BOUND)
+
+# What others would use instead, by name; made only where they are asked for, as they need heavy packages.
+Peers = Callable[[Bundle], Mapping[str, Maker | str]]
+
+
+@dataclass(frozen=True)
+class Stand:
+    """What every scenario works with."""
+
+    engine: Engine
+    profile: Profile
+    played: Sequence[Moment]
+    peers: Peers | None = None
+
+    @staticmethod
+    def of(engine: Engine, profile: Profile, peers: Peers | None = None) -> Stand:
+        return Stand(engine, profile, moments(engine.bundle, profile.seed), peers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.engine.plan.names
+
+    def another(self, **changes: Any) -> Engine:
+        """A second engine, which differs in this."""
+        return Engine(self.engine.bundle, self.engine.plan.config.model_copy(update=changes))
+
+    def feed(self, engine: Engine | None = None) -> Feed:
+        """Played to an engine of its own, as whoever shares one would be answered from the other's samples."""
+        feed = Feed(engine or self.another(), self.played)
+        feed.settle()
+        return feed
+
+    def rivals(self, makers: Mapping[str, Maker], present: Sequence[str] | None = None) -> dict[str, Contender]:
+        """Contenders that have been found to answer as the engine does, from these streams, all where not said."""
+        return ready(self.engine, self.played, makers, present)
+
+    def race(
+        self, contenders: Mapping[str, Callable[[], object]], rounds: int | None = None, **more: Any
+    ) -> Sequence[Timing]:
+        """Interleaved, for as many rounds as the profile says."""
+        profile = self.profile
+        return interleave(contenders, rounds or profile.rounds, profile.warmup, least_s=profile.least_s, **more)
+
+
+def fresh(stand: Stand) -> Section:
+    """All streams new at every answer: pushed, copied, checked, encoded; where the time goes, and against one graph."""
+    own, made = Watched(stand.feed()), {} if stand.peers is None else stand.peers(stand.engine.bundle)
+    left_out = {name: make for name, make in made.items() if isinstance(make, str)}
+    peers = {name: make for name, make in made.items() if not isinstance(make, str)}
+    timings = stand.race({ENGINE: own, **stand.rivals({GRAPH: one_graph, BOUND: one_graph_bound, **peers})})
+    rows = own.rows[-timings[0].ms.size :]
+    return compared("all streams fresh", timings, stages=table(rows), left_out=left_out)
+
+
+def in_hand(stand: Stand) -> Section:
+    """Samples in hand, without streams and their history: `answer`, and with an attribution of each answer."""
+    moment = stand.played[0]
+    contenders: dict[str, Contender] = {
+        "engine, answer": lambda: stand.engine.answer(moment).outputs,
+        **stand.rivals({BOUND: one_graph_bound}),
+    }
+    pairs = [("engine, answer", BOUND)]
+    if len(stand.names) <= MAX_PLAYERS:
+        explaining = stand.another(explain=True)
+        contenders[EXPLAINED] = lambda: explaining.answer(moment).outputs
+        pairs.append((EXPLAINED, "engine, answer"))
+    return compared("samples in hand", stand.race(contenders), pairs)
+
+
+def each_subset(stand: Stand) -> Section:
+    """Some streams missing: the engine does less then; one graph is fed zeros and does as much as ever.
+
+    The share of the encoders that are left out is measured in the same rounds, each encoder's bare session by itself.
+    """
+    timings: dict[str, Timing] = {}
+    ratios: dict[str, Mapping[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
+    bare = _bare_encoders(stand)
+    for present in _asked_subsets(stand.names):
+        title, absent = "+".join(present), [name for name in stand.names if name not in present]
+        own = f"engine, {title}", _without(stand, absent)
+        rival = f"one graph, {title}", stand.rivals({BOUND: one_graph_bound}, present)[BOUND]
+        raced = stand.race({**dict([own, rival]), **bare}, stand.profile.subset_rounds)
+        mine, graph, *encoders = raced
+        timings |= {mine.name: mine, graph.name: graph}
+        ratios[f"{mine.name} / {graph.name}"] = mine.ratio_to(graph)
+        figures[title] = {"left_out_share": _share([t for t in encoders if t.name in absent], graph)}
+    return Section("some streams missing", timings, ratios, figures=figures)
+
+
+def _asked_subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every subset but the whole; of many streams each alone, and each missing."""
+    if len(names) <= 4:
+        return [s for s in subsets(list(names)) if len(s) < len(names)]
+    return [*((n,) for n in names), *(tuple(n for n in names if n != gone) for gone in names)]
+
+
+def _without(stand: Stand, absent: Sequence[str]) -> Contender:
+    feed = stand.feed()
+    present = [name for name in stand.names if name not in absent]
+    own = Watched(feed, present)
+    while any(trust.present for name, trust in feed.answer(present).streams.items() if name in absent):
+        pass  # until what was there before is too old to be held
+    return own
+
+
+def _bare_encoders(stand: Stand) -> dict[str, Callable[[], None]]:
+    inputs = Preparing(stand.engine, stand.played)()
+    return {p.name: bare_encoder(stand.engine.bundle, p, inputs[p.name]) for p in stand.engine.plan.streams}
+
+
+def _share(parts: Sequence[Timing], whole: Timing) -> float:
+    return round(sum(float(np.median(t.ms)) for t in parts) / float(np.median(whole.ms)), 4)
+
+
+def one_new(stand: Stand) -> Section:
+    """Only one stream is new since the last answer, against all of them: what was encoded before stays encoded."""
+    contenders: dict[str, Callable[[], object]] = {"all new": Watched(stand.feed())}
+    for name in stand.names:
+        contenders[f"only {name} new"] = _OneNew(stand, name)
+    contenders["nothing new"] = _OneNew(stand, None)
+    timings = stand.race(contenders, max(stand.profile.subset_rounds, stand.profile.rounds // 4))
+    return compared("one stream new since the last answer", timings, [(t.name, "all new") for t in timings[1:]])
+
+
+class _OneNew:
+    """Answers from a feed whose other streams are all held fresh by a moment that came just before."""
+
+    def __init__(self, stand: Stand, name: str | None) -> None:
+        self._feed, self._names = stand.feed(), [] if name is None else [name]
+        self._step_ns = self._feed.period_ns // 1000
+        self._played, self._i = stand.played, 0
+        self._t_ns = self._feed.push()
+        self._feed.engine.step(self._t_ns)
+
+    def __call__(self) -> Mapping[str, Array]:
+        """A hair later than the last one, so that nothing grows old however long it goes on."""
+        self._i += 1
+        self._t_ns += 1000
+        for name in self._names:
+            self._feed.engine.push(name, self._t_ns, self._played[self._i % len(self._played)][name])
+        return self._feed.engine.step(self._t_ns).outputs
+
+
+def overhead(stand: Stand) -> Section:
+    """What the engine adds to bare bound calls of ONNX Runtime and of its kernels, in the same rounds."""
+    prepare = Preparing(stand.engine, stand.played)
+    model = Model(stand.engine.bundle, stand.engine.plan, "configuration")
+    model.fusion.select[:] = 1
+    parts: dict[str, Callable[[], object]] = {
+        "preprocess": prepare,
+        **_bare_encoders(stand),
+        "fuse": model.fusion.run,
+        "head": model.head.run,
+    }
+    own = Watched(stand.feed())
+    whole, *bare = stand.race({ENGINE: own, **parts})
+    work = float(sum(np.median(t.ms) for t in bare))
+    whole_ms = float(np.median(whole.ms))
+    figures = {
+        "engine": {"p50_ms": round(whole_ms, 5)},
+        "bare calls together": {"p50_ms": round(work, 5)},
+        "added": {"us": round(1e3 * (whole_ms - work), 2), "percent": round(100.0 * (whole_ms - work) / whole_ms, 2)},
+    }
+    return compared("what the engine adds", [whole, *bare], (), figures=figures)
+
+
+def gaps(stand: Stand) -> Section:
+    """Idle before an answer: caches cold, clocks down, threads asleep."""
+    contenders: dict[str, Contender] = {ENGINE: Watched(stand.feed()), **stand.rivals({BOUND: one_graph_bound})}
+    timings: list[Timing] = []
+    for gap_s, rounds in zip(
+        (0.0, *stand.profile.gaps_s), (stand.profile.subset_rounds, *stand.profile.gap_rounds), strict=True
+    ):
+        found = interleave(contenders, rounds, 5, pause=functools.partial(time.sleep, gap_s) if gap_s else None)
+        timings += [Timing(_gap_name(t.name, gap_s), t.ms) for t in found]
+    pairs = [(_gap_name(name, s), _gap_name(name, 0.0)) for name in contenders for s in stand.profile.gaps_s]
+    return compared("idle before an answer", timings, pairs)
+
+
+def _gap_name(contender: str, gap_s: float) -> str:
+    return f"{contender}, after {gap_s:g} s idle" if gap_s else f"{contender}, back to back"

@@ -1,0 +1,174 @@
+"""From ONNX: a graph of ours as a torch module again, operator by operator, for running it as PyTorch would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgefuse_export.errors import ExportError
+
+Value = Tensor | None
+Attributes = Mapping[str, Any]
+Operator = Callable[[Sequence[Any], Attributes], Any]
+DTYPES = {
+    1: torch.float32,
+    2: torch.uint8,
+    4: torch.int32,
+    6: torch.int32,
+    7: torch.int64,
+    9: torch.bool,
+    10: torch.float16,
+}
+
+
+class GraphModule(nn.Module):
+    """The module of a graph with one input; forward gives its outputs as a list, named by `outputs`.
+
+    What depends on shapes alone is computed once, for a batch of one. ExportError: an operator that is not known here.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        super().__init__()
+        graph = onnx.load_model_from_string(model).graph
+        held = {value.name: torch.from_numpy(numpy_helper.to_array(value).copy()) for value in graph.initializer}
+        (self.input,) = (value.name for value in graph.input if value.name not in held)
+        self.outputs = [value.name for value in graph.output]
+        self._steps = self._folded(graph, held)
+        self._held = {}
+        for k, (name, value) in enumerate(held.items()):
+            self.register_buffer(f"held_{k}", value)
+            self._held[name] = f"held_{k}"
+
+    def forward(self, tensor: Tensor) -> list[Tensor]:
+        values: dict[str, Any] = {self.input: tensor, "": None}
+        for operator, inputs, outputs, attributes in self._steps:
+            given = [values[name] if name in values else getattr(self, self._held[name]) for name in inputs]
+            values[outputs[0]] = operator(given, attributes)
+        return [values[name] for name in self.outputs]
+
+    def _folded(self, graph: Any, held: dict[str, Tensor]) -> list[tuple[Operator, list[str], list[str], Attributes]]:
+        """The steps that depend on the input; what the others give is put into `held`."""
+        values: dict[str, Any] = {"": None, **held, self.input: _example(graph, self.input)}
+        steps: list[tuple[Operator, list[str], list[str], Attributes]] = []
+        for node in graph.node:
+            if node.op_type not in OPERATORS or len(node.output) != 1:
+                raise ExportError(f"operator {node.op_type!r} is not known here in torch")
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            step = OPERATORS[node.op_type], list(node.input), list(node.output), attributes
+            values[node.output[0]] = step[0]([values[name] for name in node.input], attributes)
+            if node.op_type in ("Shape", "Constant") or all(name in held or not name for name in node.input):
+                held[node.output[0]] = values[node.output[0]]
+            else:
+                steps.append(step)
+        return steps
+
+
+def _example(graph: Any, name: str) -> Tensor:
+    kind = next(value.type.tensor_type for value in graph.input if value.name == name)
+    return torch.zeros([axis.dim_value or 1 for axis in kind.shape.dim], dtype=DTYPES[kind.elem_type])
+
+
+def _conv(given: Sequence[Any], attributes: Attributes) -> Any:
+    x, weight, *bias = given
+    axes = weight.ndim - 2
+    pads = attributes.get("pads", [0] * 2 * axes)
+    if pads[:axes] != pads[axes:]:
+        raise ExportError("a convolution padded by unequal amounts is not known here in torch")
+    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[axes - 1]
+    strides, dilations = (attributes.get(name, [1] * axes) for name in ("strides", "dilations"))
+    return convolve(x, weight, bias[0] if bias else None, strides, pads[:axes], dilations, attributes.get("group", 1))
+
+
+def _gemm(given: Sequence[Any], attributes: Attributes) -> Tensor:
+    a, b, *c = given
+    if attributes.get("transA", 0) or attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0:
+        raise ExportError("a scaled or transposed product is not known here in torch")
+    return functional.linear(a, b if attributes.get("transB", 0) else b.T, c[0] if c else None)
+
+
+def _batch_norm(given: Sequence[Any], attributes: Attributes) -> Tensor:
+    x, scale, bias, mean, variance = given
+    return functional.batch_norm(x, mean, variance, scale, bias, eps=attributes.get("epsilon", 1e-5))
+
+
+def _slice(given: Sequence[Any], attributes: Attributes) -> Any:
+    x, starts, ends, *more = given
+    axes = more[0].tolist() if more else range(len(starts))
+    steps = more[1].tolist() if len(more) > 1 else [1] * len(starts)
+    for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
+        index: list[Any] = [slice(None)] * x.ndim
+        index[axis] = slice(start, min(end, np.iinfo(np.int64).max), step)
+        x = x[tuple(index)]
+    return x
+
+
+def _pool(given: Sequence[Any], attributes: Attributes) -> Any:
+    kernel, axes = attributes["kernel_shape"], len(attributes["kernel_shape"])
+    pads = attributes.get("pads", [0] * 2 * axes)
+    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[axes - 1]
+    return pool(given[0], kernel, attributes.get("strides", kernel), pads[:axes])
+
+
+def _mean(given: Sequence[Any], attributes: Attributes) -> Any:
+    axes = given[1].tolist() if len(given) > 1 else attributes["axes"]
+    return given[0].mean(dim=axes, keepdim=bool(attributes.get("keepdims", 1)))
+
+
+def _clip(given: Sequence[Any], attributes: Attributes) -> Any:
+    low, high = (*given[1:], None, None)[:2]
+    return given[0].clamp(low, high)
+
+
+def _axes(given: Sequence[Any], apply: Callable[[Any, int], Any], order: Callable[[list[int]], list[int]]) -> Any:
+    x = given[0]
+    for axis in order(given[1].reshape(-1).tolist()):
+        x = apply(x, axis)
+    return x
+
+
+def _squeeze(given: Sequence[Any], attributes: Attributes) -> Any:
+    if len(given) == 1:
+        return given[0].squeeze()
+    return _axes(given, lambda x, axis: x.squeeze(axis), lambda axes: sorted(axes, reverse=True))
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "Add": lambda x, _: x[0] + x[1],
+    "BatchNormalization": _batch_norm,
+    "Cast": lambda x, a: x[0].to(DTYPES[a["to"]]),
+    "Clip": _clip,
+    "Concat": lambda x, a: torch.cat([v.reshape(1) if v.ndim == 0 else v for v in x], a["axis"]),
+    "Constant": lambda _, a: torch.from_numpy(numpy_helper.to_array(a["value"]).copy()),
+    "Conv": _conv,
+    "Div": lambda x, _: x[0] / x[1] if x[0].is_floating_point() else x[0] // x[1],
+    "Flatten": lambda x, a: x[0].flatten(a.get("axis", 1)),
+    "Gather": lambda x, a: torch.index_select(x[0], a.get("axis", 0), x[1].reshape(-1)).reshape(
+        *x[0].shape[: a.get("axis", 0)], *x[1].shape, *x[0].shape[a.get("axis", 0) + 1 :]
+    ),
+    "Gemm": _gemm,
+    "GlobalAveragePool": lambda x, _: x[0].mean(dim=tuple(range(2, x[0].ndim)), keepdim=True),
+    "Greater": lambda x, _: x[0] > x[1],
+    "Identity": lambda x, _: x[0],
+    "MatMul": lambda x, _: x[0] @ x[1],
+    "MaxPool": _pool,
+    "Mul": lambda x, _: x[0] * x[1],
+    "ReduceMean": _mean,
+    "Relu": lambda x, _: torch.relu(x[0]),
+    "Reshape": lambda x, _: x[0].reshape([n or x[0].shape[k] for k, n in enumerate(x[1].tolist())]),
+    "Shape": lambda x, a: torch.tensor(list(x[0].shape)[a.get("start", 0) : a.get("end")]),
+    "Sigmoid": lambda x, _: torch.sigmoid(x[0]),
+    "Slice": _slice,
+    "Squeeze": _squeeze,
+    "Sub": lambda x, _: x[0] - x[1],
+    "Tanh": lambda x, _: torch.tanh(x[0]),
+    "Transpose": lambda x, a: x[0].permute(a["perm"]),
+    "Unsqueeze": lambda x, _: _axes(x, lambda v, k: v.unsqueeze(k), sorted),
+    "Where": lambda x, _: torch.where(x[0], x[1], x[2]),
+}
