@@ -6,6 +6,7 @@
 
 namespace edgefuse {
 
+void bind_look(py::module_& m);  // in bindings_look.cpp
 void bind_maps(py::module_& m);  // in bindings_maps.cpp
 
 namespace {
@@ -161,6 +162,7 @@ PYBIND11_MODULE(_kernels, m) {
         arg("dim"), arg("rank"), arg("out").noconvert());
   m.def("lidar_grid", &lidar_grid, arg("points").noconvert(), arg("x_min_m"), arg("y_min_m"), arg("cell_m"),
         arg("z_edges_m").noconvert(), arg("count_cap"), arg("out").noconvert());
+  bind_look(m);
   bind_maps(m);
   m.def("isa", [] { return active().load()->isa; }, "The instruction set in use.");
   m.def("isas", &isas, "The instruction sets that this machine can run, widest last.");

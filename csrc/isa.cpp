@@ -1,6 +1,7 @@
 // Fills the kernel table of one instruction set; CMake compiles this file once for each, naming it by EDGEFUSE_ISA.
 #include "grid.hpp"
 #include "join.hpp"
+#include "look.hpp"
 #include "maps.hpp"
 #include "project.hpp"
 #include "subset.hpp"
@@ -11,6 +12,16 @@
 namespace edgefuse::EDGEFUSE_ISA {
 
 extern const Kernels kernels;
-const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA), fuse_project, fuse_join, fuse_maps, subset_head, lidar_grid};
+const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA),
+                      fuse_project,
+                      fuse_join,
+                      fuse_maps,
+                      subset_head,
+                      lidar_grid,
+                      picture_grain,
+                      picture_levels,
+                      depth_counts,
+                      cloud_counts,
+                      sweep_counts};
 
 }  // namespace edgefuse::EDGEFUSE_ISA

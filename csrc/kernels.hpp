@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "look_arguments.hpp"
+
 namespace edgefuse {
 
 constexpr int64_t kMaxStreams = 16;
@@ -198,6 +200,11 @@ struct Kernels {
   void (*fuse_maps)(const Maps&);
   void (*subset_head)(const Subsets&);
   int64_t (*lidar_grid)(const Grid&);  // returns the number of points used
+  void (*picture_grain)(const Picture&);
+  void (*picture_levels)(const Levels&);
+  void (*depth_counts)(const Depth&);
+  void (*cloud_counts)(const Cloud&);
+  void (*sweep_counts)(const Sweep&);
 };
 
 }  // namespace edgefuse

@@ -44,7 +44,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("vigil", "drawing"),
     ("arguments",),
     ("reference", "reference_joins"),
-    ("reference_maps", "reference_subsets"),
+    ("reference_maps", "reference_subsets", "reference_looks"),
     ("algebra",),
     ("operators", "kernels"),
     ("fusion_spec", "fallback_spec", "config"),

@@ -6,12 +6,12 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
-from edgefuse import arguments, reference, reference_joins, reference_maps, reference_subsets
+from edgefuse import arguments, reference, reference_joins, reference_looks, reference_maps, reference_subsets
 from edgefuse.arguments import I64, U16
 from edgefuse.errors import ConfigError
-from edgefuse.types import F16, F32, U8
+from edgefuse.types import F16, F32, F64, U8
 
 CHOICES = ("", "c++", "numpy")
 
@@ -30,6 +30,20 @@ class Backend:
     reason: str
 
 
+class Looks(Protocol):
+    """What looks at payloads: `edgefuse._kernels` and `reference_looks` both do."""
+
+    def picture_grain(
+        self, image: U8, left: int, columns: int, first: int, end: int, step: int, fine: int, coarse: int
+    ) -> tuple[int, int, int, int, int, int]: ...
+    def picture_levels(self, image: U8, step: int, dark: int, bright: int) -> tuple[int, int]: ...
+    def depth_counts(self, depth_mm: U16, step: int, limit_mm: int) -> tuple[int, int, int, int]: ...
+    def cloud_counts(
+        self, points: F32, smallest: float, min_range_m: float, max_range_m: float
+    ) -> tuple[int, int, int, int]: ...
+    def sweep_counts(self, points: F32, slopes: F32, out: F64) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     backend: Backend
@@ -38,6 +52,7 @@ class _Table:
     maps: Callable[[F32, I64, F32, U8, int, int, int, bool, F32], None]
     subsets: Callable[[F32, U16, bool, int, F32, F32, F32], None]
     grid: Callable[[F32, float, float, float, F32, int, F32], int]
+    looks: Looks
 
 
 @functools.cache
@@ -56,17 +71,18 @@ def _table() -> _Table:
 
 
 def _cpp() -> _Table:
+    from edgefuse import _kernels as looks
     from edgefuse._kernels import Projection, fuse_join, fuse_maps, isa, isas, lidar_grid, subset_head
 
     pinned = os.environ.get("EDGEFUSE_ISA")
     why = f"EDGEFUSE_ISA={pinned}" if pinned else f"the widest of {', '.join(isas())} that this machine runs"
-    return _Table(Backend("c++", isa(), why), Projection, fuse_join, fuse_maps, subset_head, lidar_grid)
+    return _Table(Backend("c++", isa(), why), Projection, fuse_join, fuse_maps, subset_head, lidar_grid, looks)
 
 
 def _numpy(reason: str) -> _Table:
     backend = Backend("numpy", "numpy", reason)
     joins, maps, subsets = reference_joins.fuse_join, reference_maps.fuse_maps, reference_subsets.subset_head
-    return _Table(backend, reference.prepared, joins, maps, subsets, reference.lidar_grid)
+    return _Table(backend, reference.prepared, joins, maps, subsets, reference.lidar_grid, reference_looks)
 
 
 def backend() -> Backend:
@@ -151,6 +167,33 @@ def lidar_grid(
         return _table().grid(points, x_min_m, y_min_m, cell_m, z_edges_m, count_cap, out)
     except (TypeError, ValueError) as refusal:
         _explain(refusal, lambda: arguments.grid(points, x_min_m, y_min_m, cell_m, z_edges_m, count_cap, out))
+
+
+def picture_grain(
+    image: U8, left: int, columns: int, first: int, end: int, step: int, fine: int, coarse: int
+) -> tuple[int, int, int, int, int, int]:
+    """Sums that tell noise and detail of a picture; see `reference_looks.picture_grain`."""
+    return _table().looks.picture_grain(image, left, columns, first, end, step, fine, coarse)
+
+
+def picture_levels(image: U8, step: int, dark: int, bright: int) -> tuple[int, int]:
+    """How much of a picture is dark, and bright; see `reference_looks.picture_levels`."""
+    return _table().looks.picture_levels(image, step, dark, bright)
+
+
+def depth_counts(depth_mm: U16, step: int, limit_mm: int) -> tuple[int, int, int, int]:
+    """How much of a depth picture is measured, at its limit, torn; see `reference_looks.depth_counts`."""
+    return _table().looks.depth_counts(depth_mm, step, limit_mm)
+
+
+def cloud_counts(points: F32, smallest: float, min_range_m: float, max_range_m: float) -> tuple[int, int, int, int]:
+    """Whether a cloud is finite, and how much of it is sound; see `reference_looks.cloud_counts`."""
+    return _table().looks.cloud_counts(points, smallest, min_range_m, max_range_m)
+
+
+def sweep_counts(points: F32, slopes: F32, out: F64) -> None:
+    """How a sweep's points spread over azimuth and elevation; see `reference_looks.sweep_counts`."""
+    _table().looks.sweep_counts(points, slopes, out)
 
 
 def _explain(refusal: Exception, check: Callable[[], None]) -> NoReturn:

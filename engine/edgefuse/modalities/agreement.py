@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from edgefuse.modalities.base import spread
+from edgefuse.reference_looks import spread
 from edgefuse.schema import Finite, Name, Positive, Strict
 from edgefuse.types import F32, F64
 

@@ -10,13 +10,12 @@ from typing import Annotated, Any, Protocol, cast
 import numpy as np
 from pydantic import AfterValidator, Field
 
+from edgefuse.reference_looks import CLOUD_VALUES, spread
 from edgefuse.schema import Strict
 from edgefuse.types import Array, Reason
 
 # A value smaller than this is a denormal to come: arithmetic on denormals is some 200 times slower, so they become 0.
 SMALLEST = np.float32(1e-30)
-
-_VALUES = 16381  # looked at for denormals, at most
 
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
@@ -113,19 +112,9 @@ def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | No
     return None if fits else "bad_shape"
 
 
-def spread(values: Array, most: int) -> Array:
-    """Rows of values [n, ...], `most` of them, evenly spread, or all if there are no more.
-
-    The step is a fraction, not a whole number: points come in columns of as many as the sensor has beams, and a whole
-    step that shared a divisor with that number would never see some of the beams. So let `most` be a prime.
-    """
-    count = len(values)
-    return values if count <= most else values[(np.arange(most) * (count / most)).astype(np.intp)]
-
-
 def denormal_share(values: Array) -> float:
     """Part of the nonzero values, any shape, float32, that are too small to compute with; of a sample of them."""
-    sizes = np.abs(spread(values.reshape(-1), _VALUES))
+    sizes = np.abs(spread(values.reshape(-1), CLOUD_VALUES))
     nonzero, sound = int(np.count_nonzero(sizes)), int(np.count_nonzero(sizes >= SMALLEST))
     return (nonzero - sound) / max(nonzero, 1)
 

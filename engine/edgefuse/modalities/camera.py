@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from edgefuse import kernels
 from edgefuse.modalities.base import Modality, Watcher
 from edgefuse.modalities.grain import noise_level, sharpness
 from edgefuse.modalities.memory import MemoryChecks, Remembering
@@ -16,6 +17,7 @@ from edgefuse.types import F64, U8, Array, Reason
 
 MAX_SIDE = 1 << 14
 ROWS_LOOKED_AT = 48  # of a picture, to tell whether it shows anything
+_EXTREMES: tuple[Reason, ...] = ("blackout", "overexposed")
 
 Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Level = Annotated[float, Field(ge=0.0, le=255.0)]
@@ -77,18 +79,13 @@ def _content(payload: U8, checks: CameraChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
     step = max(1, min(payload.shape[:2]) // ROWS_LOOKED_AT)
-    # One plane after the other: reducing over an axis of three costs many times more.
-    red, green, blue = (payload[::step, ::step, channel] for channel in range(3))
-    if _nearly_all(np.maximum(np.maximum(red, green), blue) <= checks.blackout_level, checks.share):
-        return "blackout"
-    bright = np.minimum(np.minimum(red, green), blue) >= checks.overexposed_level
-    if _nearly_all(bright, checks.share):
-        return "overexposed"
+    dark, bright = math.floor(checks.blackout_level), math.ceil(checks.overexposed_level)
+    counts = kernels.picture_levels(payload, step, dark, bright)
+    nearly_all = checks.share * len(range(0, payload.shape[0], step)) * len(range(0, payload.shape[1], step))
+    for count, reason in zip(counts, _EXTREMES, strict=True):
+        if count >= nearly_all:
+            return reason
     return "noisy" if noise_level(payload) >= checks.noisy_level else None
-
-
-def _nearly_all(mask: Array, share: float) -> bool:
-    return bool(np.count_nonzero(mask) >= share * mask.size)
 
 
 def _blurred(shown: F64, usual: F64, checks: CameraChecks) -> Reason | None:

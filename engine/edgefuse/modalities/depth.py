@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from edgefuse import kernels
 from edgefuse.modalities.base import CommonChecks, Modality
 from edgefuse.modalities.camera import MAX_SIDE, ROWS_LOOKED_AT, ImageParams, resize_into
 from edgefuse.schema import Fraction
@@ -47,23 +48,14 @@ def _preprocess(payload: U16, params: ImageParams, out: U16) -> None:
 def _content(payload: U16, checks: DepthChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
-    measured = np.count_nonzero(payload)
+    step = max(1, payload.shape[0] // ROWS_LOOKED_AT)
+    measured, at_limit, pairs, torn = kernels.depth_counts(payload, step, checks.max_range_mm or 65535)
     if measured < checks.min_measured * payload.size:
         return "too_few_pixels"
     # Two pixels of a wall are never exactly as far: noise alone spreads them.
-    far_mm = min(int(payload.max()), checks.max_range_mm or 65535)
-    if np.count_nonzero(payload >= far_mm) >= checks.saturated_share * measured > 0:
+    if at_limit >= checks.saturated_share * measured > 0:
         return "saturated"
-    return "noisy" if torn_share(payload) > checks.noisy_share else None
-
-
-def torn_share(depth_mm: U16) -> float:
-    """Of the measured pixels next to each other in a row, the share that differ by more than half of the nearer one."""
-    rows = depth_mm[:: max(1, depth_mm.shape[0] // ROWS_LOOKED_AT)]
-    near, far = np.minimum(rows[:, :-1], rows[:, 1:]), np.maximum(rows[:, :-1], rows[:, 1:])
-    measured = np.count_nonzero(near)
-    torn = np.count_nonzero((far - near > near // 2) & (near > 0))
-    return torn / measured if measured >= FEWEST_PAIRS else 0.0
+    return "noisy" if pairs >= FEWEST_PAIRS and torn > checks.noisy_share * pairs else None
 
 
 DEPTH = Modality(

@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgefuse import kernels
-from edgefuse.modalities.base import Modality, Watcher, denormal_share, spread
+from edgefuse.modalities.base import SMALLEST, Modality, Watcher
 from edgefuse.modalities.memory import MemoryChecks, Remembering
 from edgefuse.modalities.sweep import SECTOR_DEG, points_left, rows_lost, sector_lost_deg, shape_of
+from edgefuse.reference_looks import CLOUD_POINTS
 from edgefuse.schema import Bounded, Finite, Fraction, Positive, Strict
 from edgefuse.types import F32, F64, Reason
 
-POINTS_LOOKED_AT = 1021  # for their range; a prime, see `spread`
 MAX_POINTS = 1 << 23  # of a cloud; no scanner turns once for more
 
 Cells = Annotated[int, Field(ge=1, le=2048)]
@@ -66,8 +66,7 @@ def _tensor(params: GridParams) -> tuple[str, tuple[int, ...]]:
 
 def _preprocess(payload: F32, params: GridParams, out: F32) -> None:
     edges = np.asarray(params.z_edges_m, dtype=np.float32)
-    points = np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
-    kernels.lidar_grid(points, params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
+    kernels.lidar_grid(_in_order(payload), params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
 
 
 def _content(payload: F32, checks: LidarChecks) -> Reason | None:
@@ -75,16 +74,20 @@ def _content(payload: F32, checks: LidarChecks) -> Reason | None:
         return "bad_shape"
     if len(payload) < checks.min_points:
         return "too_few_points"
-    if not np.isfinite(payload).all():
+    points = _in_order(payload)
+    finite, nonzero, sound, outside = kernels.cloud_counts(
+        points, float(SMALLEST), checks.min_range_m, checks.max_range_m
+    )
+    if not finite:
         return "non_finite"
-    if denormal_share(payload) > checks.denormal_share:
+    if nonzero - sound > checks.denormal_share * max(nonzero, 1):
         return "denormal"
-    some = np.abs(spread(payload, POINTS_LOOKED_AT))
-    # Of the cube around it: close enough, and no square overflows. To reduce over an axis of three would cost far more.
-    range_m = np.maximum(np.maximum(some[:, 0], some[:, 1]), some[:, 2])
-    near = (range_m < checks.min_range_m) & (range_m > 0.0)  # exactly 0 is how scanners say that nothing came back
-    outside = np.count_nonzero(near | (range_m > checks.max_range_m))
-    return "out_of_range" if outside > checks.outside_share * len(some) else None
+    # Of the cube around it: close enough, and no square overflows.
+    return "out_of_range" if outside > checks.outside_share * min(len(payload), CLOUD_POINTS) else None
+
+
+def _in_order(payload: F32) -> F32:
+    return np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
 
 
 def _compare(shown: F64, usual: F64, checks: LidarChecks) -> Reason | None:

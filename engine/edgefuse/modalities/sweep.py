@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from edgefuse.modalities.base import spread
+from edgefuse import kernels
+from edgefuse.reference_looks import ELEVATIONS, SLOPES
+from edgefuse.reference_looks import SECTORS as AZIMUTHS
 from edgefuse.types import F32, F64
 
-POINTS = 8191  # looked at, at most
-AZIMUTHS = 72  # sectors of 5 degrees
-ELEVATIONS = 256  # rows of equal rise per metre: 0.36 degrees at the horizon
-STEEPEST = 0.8  # rise per metre of the outermost rows: 39 degrees up and down
 LEAST = 4.0  # points that a sector or row must usually hold before its silence says anything
 SPARSE = 0.25  # of the mean row; a row that usually holds less may be empty by chance of the scene
 EMPTY = 0.1  # of what it usually holds: a sector or row below that is lost
@@ -21,21 +17,13 @@ SECTOR_DEG = 360.0 / AZIMUTHS
 
 
 def shape_of(points: F32) -> F64:
-    """Points that hit something, then their sample's counts per sector and per row, float64 [1 + 72 + 256].
+    """Points that hit something, then their counts per sector and per row, float64 [1 + 72 + 256].
 
-    points: float32 [n, 4], finite. Points at the sensor itself do not count: some drivers send those for no echo.
+    points: float32 [n, 4], finite; see `kernels.sweep_counts`.
     """
-    sample = spread(points, POINTS)
-    level_m = np.hypot(sample[:, 0], sample[:, 1])
-    hit = np.flatnonzero(level_m > 0.0)
-    x_m, y_m, z_m, level_m = sample[hit, 0], sample[hit, 1], sample[hit, 2], level_m[hit]
-    sectors = ((np.arctan2(y_m, x_m) / np.float32(2 * math.pi) + np.float32(0.5)) * AZIMUTHS).astype(np.intp) % AZIMUTHS
-    with np.errstate(over="ignore"):
-        rise = z_m / level_m
-    rows = (np.clip(rise / (2 * STEEPEST) + 0.5, 0.0, 1.0 - 1e-6) * ELEVATIONS).astype(np.intp)
-    counts = np.bincount(sectors, minlength=AZIMUTHS), np.bincount(rows, minlength=ELEVATIONS)
-    total = len(points) * len(hit) / max(len(sample), 1)
-    return np.concatenate([[total], *counts]).astype(np.float64)
+    counts = np.empty(1 + AZIMUTHS + ELEVATIONS)
+    kernels.sweep_counts(np.require(points, requirements=("C_CONTIGUOUS", "ALIGNED")), SLOPES, counts)
+    return counts
 
 
 def points_left(shown: F64, usual: F64) -> float:
