@@ -39,6 +39,8 @@ def sector_lost_deg(shown: F64, usual: F64) -> float:
     before, now = usual[1 : 1 + AZIMUTHS], shown[1 : 1 + AZIMUTHS]
     known = before >= LEAST
     lost = (now <= EMPTY * before)[known]
+    if not lost.any():
+        return 0.0
     if lost.all():
         return SECTOR_DEG * lost.size
     # Turned so that it begins with one that is there, the longest run does not cross the end.
@@ -49,6 +51,8 @@ def sector_lost_deg(shown: F64, usual: F64) -> float:
 def rows_lost(shown: F64, usual: F64) -> float:
     """Share of the elevation rows, among those that usually hold points, that now hold none."""
     before, now = usual[1 + AZIMUTHS :], shown[1 + AZIMUTHS :]
+    if not ((now <= EMPTY * before) & (before >= LEAST)).any():
+        return 0.0
     held = before[before > 0.0]
     known = before >= max(LEAST, SPARSE * float(held.mean()) if held.size else 0.0)
     lost = int(np.count_nonzero((now <= EMPTY * before) & known))
