@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,21 @@ def test_what_is_finished_is_not_trained_again(digits: Path, tmp_path: Path, mon
         patched.setattr(studies, "measure", lambda plan, unit: pytest.fail("trained again"))
         assert study(plan, 1, quiet) == first
     assert (tmp_path / "work" / NAME).read_bytes() == lines
+
+
+def test_another_recipe_for_absence_trains_the_bundle_alone_again(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "units_of", lambda names, seeds: itertools.islice(units_of(names, seeds), 3))
+    plan = Plan(f"digits:{digits}", Settings(epochs=1, batch=20, dim=8), 1, tmp_path / "work")
+    first, again, measure = study(plan, 1, quiet), list[str](), studies.measure
+    changed = replace(plan, settings=replace(plan.settings, drop_rate=0.7, distil=0.1))
+    monkeypatch.setattr(studies, "measure", lambda plan, unit: again.append(unit.role) or measure(plan, unit))
+    second = study(changed, 1, quiet)
+    assert again == ["bundle"]
+    assert second[1:] == first[1:] and second[0] != first[0]
+    study(replace(plan, settings=replace(plan.settings, epochs=2)), 1, quiet)
+    assert again == ["bundle", "bundle", "whole", "specialist"]
 
 
 def test_a_training_depends_on_its_unit_alone(digits: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -88,13 +88,18 @@ class Plan:
 def study(plan: Plan, workers: int, progress: Progress) -> list[Outcome]:
     """Every training of the plan; what `work` already holds of just this is not done again."""
     task = open_task(plan.data, plan.settings, plan.work, progress)
-    store = Store(plan.work / NAME, fingerprint(plan, task), Outcome, lambda outcome: outcome.unit)
+    # Of each its own: a change of the recipe for absence leaves good what was trained without it.
+    stores = {role: _store(plan, task, role) for role in get_args(Role)}
     units = list(units_of(list(task.train.tensors), plan.seeds))
-    missing = [unit for unit in units if unit not in store.outcomes]
+    missing = [unit for unit in units if unit not in stores[unit.role].outcomes]
     with worked(functools.partial(measure, plan), missing, workers) as outcomes:
         for outcome in progress(outcomes, len(missing), "trainings"):
-            store.add(outcome)
-    return [store.outcomes[unit] for unit in units]
+            stores[outcome.role].add(outcome)
+    return [stores[unit.role].outcomes[unit] for unit in units]
+
+
+def _store(plan: Plan, task: Task, role: Role) -> Store[Unit, Outcome]:
+    return Store(plan.work / NAME, fingerprint(plan, task, role), Outcome, lambda outcome: outcome.unit)
 
 
 def units_of(names: list[str], seeds: int) -> Iterator[Unit]:
@@ -112,9 +117,7 @@ def units_of(names: list[str], seeds: int) -> Iterator[Unit]:
 def measure(plan: Plan, unit: Unit) -> Outcome:
     """Do one training, in one thread, and ask it about the test rows: the whole one too about every subset."""
     task, names = _task(plan), unit.streams.split(JOINER)
-    settings = replace(plan.settings, seed=unit.seed)
-    if unit.role != "bundle":
-        settings = replace(settings, subsets=0, drop_rates={})
+    settings = replace(_settings(plan, unit.role), seed=unit.seed)
     asked = [tuple(names)] if unit.role == "specialist" else subsets(names)
     with alone(unit.seed):
         trained = train(task, settings, unseen, only=frozenset(names))
@@ -124,10 +127,17 @@ def measure(plan: Plan, unit: Unit) -> Outcome:
     return Outcome(**asdict(unit), loss=loss if math.isfinite(loss) else None, n=len(task.test), right=kept)
 
 
-def fingerprint(plan: Plan, task: Task) -> str:
+def _settings(plan: Plan, role: Role) -> Settings:
+    """What a role is trained with: only the bundle is answered from subsets."""
+    if role == "bundle":
+        return plan.settings
+    return replace(plan.settings, subsets=0, drop_rate=0.0, drop_rates={}, whole_weight=1.0, distil=0.0)
+
+
+def fingerprint(plan: Plan, task: Task, role: Role = "bundle") -> str:
     """Of all that outcomes depend on: data, settings but the seed, torch, and the sources that make and train."""
     name = plan.data.partition(":")[0].replace("-", "_")
-    return fingerprint_of(plan.settings, (task.train, task.test), (*SOURCES, f"tasks/{name}"))
+    return fingerprint_of(_settings(plan, role), (task.train, task.test), (*SOURCES, f"tasks/{name}"))
 
 
 def fingerprint_of(settings: Settings, data: Iterable[Labelled], sources: Iterable[str]) -> str:
