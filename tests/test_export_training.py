@@ -22,6 +22,7 @@ from edgefuse.sources.site import LABELS, OUTPUT_NAME, snapshot  # noqa: E402
 from edgefuse.verify import verify  # noqa: E402
 from edgefuse_export import ExportError, Recipe  # noqa: E402
 from edgefuse_export import site_data as sites  # noqa: E402
+from edgefuse_export import train_verb  # noqa: E402
 from edgefuse_export.augment import augmented, mirrored  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.evaluate import evaluate, wilson  # noqa: E402
@@ -317,3 +318,21 @@ def test_a_damaged_run_is_named(file: str, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(b"\xff{")
     with pytest.raises(ExportError, match=str(tmp_path)):
         recipe_of_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        ("0.6", {"drop_rate": 0.6, "drop_rates": {}}),
+        ("camera=0.2, gps=0.6", {"drop_rates": {"camera": 0.2, "gps": 0.6}}),
+        ("0.55,lidar=0.45", {"drop_rate": 0.55, "drop_rates": {"lidar": 0.45}}),
+    ],
+)
+def test_rates_are_told_of_all_of_some_or_of_all_but_some(text: str, rates: dict[str, object]) -> None:
+    assert train_verb._rates(text) == rates
+
+
+@pytest.mark.parametrize("text", ["often", "0.5,0.6", "camera", "camera=", "camera=0.2,0.5"])
+def test_what_is_no_rate_is_named(text: str) -> None:
+    with pytest.raises(ExportError, match=f"--drop-rate {text}: not a rate"):
+        train_verb._rates(text)

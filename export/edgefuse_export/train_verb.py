@@ -44,7 +44,7 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     absence = parser.add_argument_group("training for absence (docs/absence.md)")
     add = absence.add_argument
     add("--subsets", type=natural, help="random subsets that each batch is answered from; 0: the whole set alone")
-    add("--drop-rate", metavar="R", help="how often a stream is left out: 0.5, or camera=0.2,gps=0.6")
+    add("--drop-rate", metavar="R", help="how often a stream is left out: 0.5, camera=0.2,gps=0.6, or 0.5,gps=0.6")
     add("--whole-weight", type=float, help="share of the loss that is the whole set's")
     add("--distil", type=float, help="weight of what subsets learn from the whole set's answers")
     add("--presence-bits", action="store_true", help="the head reads which streams are present")
@@ -73,13 +73,13 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _rates(text: str) -> dict[str, Any]:
-    """`0.5`, or `camera=0.2,gps=0.6`. ExportError where it is neither."""
+    """`0.5` of all, `camera=0.2,gps=0.6` of some, or `0.5,gps=0.6` of all but some. ExportError where it is neither."""
     from edgefuse_export.errors import ExportError
 
     try:
-        if "=" not in text:
-            return {"drop_rate": float(text)}
-        pairs = (part.split("=") for part in text.split(","))
-        return {"drop_rates": {name.strip(): float(rate) for name, rate in pairs}}
+        first, *others = text.split(",")
+        of_all = {} if "=" in first else {"drop_rate": float(first)}
+        pairs = (part.split("=") for part in (others if of_all else (first, *others)))
+        return {**of_all, "drop_rates": {name.strip(): float(rate) for name, rate in pairs}}
     except ValueError as error:
         raise ExportError(f"--drop-rate {text}: not a rate, nor stream=rate,stream=rate") from error
