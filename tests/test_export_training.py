@@ -20,9 +20,12 @@ pytest.importorskip("safetensors", reason="the extra `export` is not installed")
 import edgefuse  # noqa: E402
 from edgefuse.sources.site import LABELS, OUTPUT_NAME, snapshot  # noqa: E402
 from edgefuse.verify import verify  # noqa: E402
-from edgefuse_export import ExportError, Recipe  # noqa: E402
+from edgefuse_export import (  # noqa: E402
+    ExportError,
+    Recipe,
+    train_verb,
+)
 from edgefuse_export import site_data as sites  # noqa: E402
-from edgefuse_export import train_verb  # noqa: E402
 from edgefuse_export.augment import augmented, mirrored  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.evaluate import evaluate, wilson  # noqa: E402
