@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefuse.command import Row, counted, finish, guarded, parser_of
-from edgefuse_export import datasheet_verb, grid_verb, replay_verb, retrofit_verb, study_verb, train_verb
+from edgefuse_export import datasheet_verb, grid_verb, mockup_verb, replay_verb, retrofit_verb, study_verb, train_verb
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -99,6 +99,12 @@ _VERBS: tuple[Row, ...] = (
         "Train one model and a specialist for each subset, and compare them.",
         study_verb.study,
         study_verb.options,
+    ),
+    (
+        "mockup",
+        "Write a bundle of random weights, to time a model of that size before it is trained.",
+        mockup_verb.mockup,
+        mockup_verb.options,
     ),
     (
         "grid",

@@ -35,7 +35,7 @@ def open_task(place: Path | None, settings: Settings, work: Path, progress: Prog
         streams=site_streams,
         samples=_samples,
         augment=augmented,
-        # A model for every subset takes longer than one for a single subset; few streams, and lidar alone, took longest.
+        # A model for every subset takes longer than one for a single subset; few streams, lidar alone, took longest.
         defaults={"epochs": 32, "drop_rate": 0.55, "drop_rates": {"lidar": 0.45}},
     )
 
