@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from edgefuse import load
+from edgefuse import RunConfig, load
 from edgefuse.bench import processes
 from edgefuse.bench.child import at_own_rates, memory, overloaded, paced, served
 from edgefuse.bench.processes import Child, arrivals, children
 from edgefuse.bench.profile import Profile
 from edgefuse.bench.races import Stand
+from edgefuse.config import StreamConfig
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import UsageError
 
@@ -33,6 +34,9 @@ class Fake:
     def answer(self) -> None:
         self.answers += 1
         time.sleep(self.seconds)
+
+    def settle(self) -> None:
+        pass
 
     def push(self, stream: str, t_ns: int) -> None:
         self.pushed.append(stream)
@@ -135,6 +139,18 @@ def test_every_contender_starts_answers_and_works_in_a_process_of_its_own(starte
 
 
 ARRIVALS_OF_THE_SITE = arrivals({"camera": 20.0, "depth": 20.0, "lidar": 10.0, "gps": 5.0}, 0.2)
+
+
+def test_children_run_with_the_configuration_of_the_bench() -> None:
+    config = RunConfig(streams={"gps": StreamConfig(derived_from="camera")}, explain=True)
+    with children(Stand.of(load(shipped_bundle(), config), SHORT), ["engine"]) as found:
+        assert len(found["engine"].ask("paced", hz=50.0, seconds=0.1)["ms"]) == 5
+
+
+def test_a_configuration_that_does_not_fit_ends_the_child_with_its_word(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(RunConfig(streams={"radar": StreamConfig()}).model_dump_json())
+    with pytest.raises(UsageError, match=r"the process of 'engine' ended: .*radar"):
+        Child("engine", str(shipped_bundle()), tmp_path / "c.json")
 
 
 def test_a_process_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:

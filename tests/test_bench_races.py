@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from edgefuse import load
-from edgefuse.bench import races
+from edgefuse import RunConfig, load
+from edgefuse.bench import conditions, races
 from edgefuse.bench.contenders import one_graph_bound
 from edgefuse.bench.moments import Feed, moments, moved
 from edgefuse.bench.profile import Profile
 from edgefuse.bench.races import Stand
 from edgefuse.bench.stages import ELSE, WHOLE
+from edgefuse.config import StreamConfig
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import UsageError
 from tiny import Tiny
@@ -82,9 +85,16 @@ def test_every_subset_is_raced_with_the_share_that_is_left_out(stand: Stand) -> 
 
 
 def test_of_many_streams_each_alone_and_each_missing_is_raced() -> None:
-    names = [f"s{k}" for k in range(6)]
-    asked = races._asked_subsets(names)
+    plans = [SimpleNamespace(name=f"s{k}", parent=None) for k in range(6)]
+    asked = races._asked_subsets(plans)  # type: ignore[arg-type]
     assert len(asked) == 12 and {len(s) for s in asked} == {1, 5}
+
+
+def test_no_subset_has_a_stream_without_the_one_that_it_is_derived_from(stand: Stand) -> None:
+    derived = load(shipped_bundle(), RunConfig(streams={"depth": StreamConfig(derived_from="camera")}))
+    asked = races._asked_subsets(derived.plan.streams)
+    assert asked and all("camera" in subset for subset in asked if "depth" in subset)
+    assert len(races.each_subset(Stand.of(derived, SMALL)).ratios) == len(asked) < 14
 
 
 def test_only_what_is_new_is_encoded(stand: Stand) -> None:
@@ -113,3 +123,33 @@ def test_idle_gaps_are_before_the_answers_not_in_them(stand: Stand) -> None:
     section = races.gaps(stand)
     assert section.timings["engine, after 0.01 s idle"].ms.size == 3
     assert "engine, after 0.01 s idle / engine, back to back" in section.ratios
+
+
+def test_faults_of_a_source_that_feeds_other_streams_are_left_out_with_the_reason(stand: Stand) -> None:
+    config = RunConfig(streams={"camera": StreamConfig(topic="front")})
+    section = conditions.faulty(Stand.of(load(shipped_bundle(), config), SMALL), "site:duration_s=2")
+    assert section.left_out == {"with faults": "the source has no topic 'front'"}
+
+
+def test_faults_have_their_turns_one_at_a_time(stand: Stand) -> None:
+    faults = list(conditions._faults(stand.engine.plan.streams))
+    assert {fault.stream for fault in faults} == set(stand.names)
+    assert all(a.to_s < b.from_s for a, b in pairwise(faults))
+    assert conditions.fault_seconds(stand) == faults[-1].to_s
+
+
+@pytest.mark.slow
+def test_failing_sensors_are_timed_beside_the_recording_as_it_is(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditions, "FAULTS", ("off",))
+    section = conditions.faulty(stand, f"site:seed=5&duration_s={conditions.fault_seconds(stand)}")
+    assert section.figures["with faults"]["not_full_percent"] > 10.0
+    assert section.timings["with faults"].ms.size == section.timings["as recorded"].ms.size > 100
+
+
+def test_other_work_on_the_machine_goes_on_while_answers_are_timed(stand: Stand) -> None:
+    assert set(conditions.loaded(stand).timings) == {races.ENGINE, races.BOUND}
+
+
+def test_energy_is_told_or_said_to_be_missing(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditions, "ENERGY_S", 0.05)
+    assert conditions.energy(stand).figures

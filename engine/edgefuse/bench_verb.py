@@ -57,7 +57,8 @@ def _measure(arguments: argparse.Namespace) -> int:
     budget = None if arguments.budget is None else load_budget(arguments.budget)
     write = None if arguments.out is None else page_writer(arguments.out)
     engine = load(arguments.bundle or shipped_bundle(), arguments.config)
-    scenarios = list(SCENARIOS) if arguments.scenarios is None else arguments.scenarios.split(",")
+    asked = list(SCENARIOS) if arguments.scenarios is None else arguments.scenarios.split(",")
+    scenarios = [name.strip() for name in asked]
     peers = _peers() if arguments.peers else None
 
     def tell(section: Section) -> None:
@@ -80,7 +81,12 @@ def _peers() -> Any:
     """What makes the contenders that need torch; they live with the exporter, as the engine never imports it."""
     import importlib
 
-    return importlib.import_module("edgefuse_export.peers").peers
+    from edgefuse.errors import UsageError
+
+    try:
+        return importlib.import_module("edgefuse_export.peers").peers
+    except ModuleNotFoundError as error:
+        raise UsageError(f"bench: --peers needs {error.name}: pip install 'edgefuse[export]'") from error
 
 
 def _progress(items: Iterable[str], total: int, what: str) -> Iterator[str]:

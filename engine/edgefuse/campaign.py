@@ -11,10 +11,10 @@ from typing import Annotated, Literal, TypeVar
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from edgefuse.config import read_document
+from edgefuse.config import load_as
 from edgefuse.errors import ConfigError
 from edgefuse.faults import FAMILIES, KINDS, Fault
-from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
+from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict
 
 ANY = "any"
 
@@ -145,10 +145,7 @@ class Trial:
 
 def load_campaign(path: str | os.PathLike[str]) -> Campaign:
     """Read a campaign file. Anything wrong is a ConfigError naming the file and the key."""
-    try:
-        return validate(Campaign, read_document(path))
-    except ValueError as error:
-        raise ConfigError(complaint(error), place=os.fspath(path)) from error
+    return load_as(Campaign, path)
 
 
 def trials_of(campaign: Campaign, kind_of: Mapping[str, str], length_s: float, place: str) -> tuple[Trial, ...]:

@@ -15,6 +15,7 @@ from edgefuse.schema import (
     Finite,
     Fraction,
     Milliseconds,
+    Model,
     Name,
     NotNegative,
     Positive,
@@ -145,12 +146,12 @@ class RunConfig(Strict):
 
 def load_config(path: str | os.PathLike[str]) -> RunConfig:
     """Read a YAML configuration. Anything wrong is a ConfigError naming the file and the key."""
-    return _config(read_document(path), os.fspath(path))
+    return load_as(RunConfig, path)
 
 
 def parse_config(data: bytes, place: str) -> RunConfig:
     """Parse YAML bytes; `place` is what error messages call them."""
-    return _config(parse_document(data, place), place)
+    return _as(RunConfig, parse_document(data, place), place)
 
 
 def read_document(path: str | os.PathLike[str]) -> dict[Any, Any]:
@@ -179,9 +180,14 @@ def parse_document(data: bytes, place: str) -> dict[Any, Any]:
     return document
 
 
-def _config(document: dict[Any, Any], place: str) -> RunConfig:
+def load_as(model: type[Model], path: str | os.PathLike[str]) -> Model:
+    """What a YAML file holds, as such a model. Anything wrong is a ConfigError naming the file and the key."""
+    return _as(model, read_document(path), os.fspath(path))
+
+
+def _as(model: type[Model], document: dict[Any, Any], place: str) -> Model:
     try:
-        return validate(RunConfig, document)
+        return validate(model, document)
     except ValueError as error:
         raise ConfigError(complaint(error), place=place) from error
 

@@ -16,6 +16,8 @@ import numpy as np
 from edgefuse.errors import BundleError
 from edgefuse.types import Array
 
+PROVIDERS = ("CPUExecutionProvider",)
+
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(uint8)": "uint8",
@@ -140,7 +142,7 @@ def _open(model: bytes) -> Any:
     # Without this ONNX Runtime sniffs the bytes and would also take its own binary format, which it does not check.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # Not `session.set_denormal_as_zero`: it would change the arithmetic of the caller's thread. Inputs are flushed.
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    return ort.InferenceSession(model, options, providers=list(PROVIDERS), enable_fallback=0)
 
 
 @contextmanager

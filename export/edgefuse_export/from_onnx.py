@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -104,7 +103,7 @@ def _slice(given: Sequence[Any], attributes: Attributes) -> Any:
     steps = more[1].tolist() if len(more) > 1 else [1] * len(starts)
     for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
         index: list[Any] = [slice(None)] * x.ndim
-        index[axis] = slice(start, min(end, np.iinfo(np.int64).max), step)
+        index[axis] = slice(start, end, step)
         x = x[tuple(index)]
     return x
 

@@ -14,14 +14,13 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
-from edgefuse.config import read_document
-from edgefuse.errors import ConfigError
+from edgefuse.config import load_as
 from edgefuse.modalities import KINDS
 from edgefuse.operators import OPERATORS
-from edgefuse.schema import Dim, Name, Positive, Strict, complaint, validate
+from edgefuse.schema import Dim, Name, Positive, Strict
 from edgefuse.sources.site import snapshot
 from edgefuse.types import Array
 from edgefuse_export.declare import ClassOutput, Stream
@@ -69,16 +68,16 @@ class MockupSpec(Strict):
     classes: Annotated[int, Field(ge=2, le=1000)] = 4
     seed: Annotated[int, Field(ge=0)] = 0
 
+    @model_validator(mode="after")
+    def _known(self) -> MockupSpec:
+        if self.operator not in OPERATORS or self.operator == "graph":
+            raise ValueError(f"operator: no operator {self.operator!r}; see docs/operators")
+        return self
+
 
 def load_spec(path: str | os.PathLike[str]) -> MockupSpec:
     """Read a YAML file; a ConfigError names it and the key that is wrong."""
-    try:
-        spec = validate(MockupSpec, read_document(path))
-        if spec.operator not in OPERATORS or spec.operator == "graph":
-            raise ValueError(f"operator: no operator {spec.operator!r}; see docs/operators")
-    except ValueError as error:
-        raise ConfigError(complaint(error), place=os.fspath(path)) from error
-    return spec
+    return load_as(MockupSpec, path)
 
 
 def mockup(spec: MockupSpec) -> Recipe:

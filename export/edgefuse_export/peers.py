@@ -51,6 +51,7 @@ class Whole(nn.Module):
         self.fusion = Fusion(row.name, manifest.embedding_dims, spec.dim, rank=spec.rank)
         _fill(self.fusion, np.frombuffer(bundle[spec.file], dtype="<f4"))
         self.head, self.bits = GraphModule(bundle[manifest.head.file]), manifest.head.presence_bits
+        self.example = [torch.from_numpy(np.zeros((1, *s.tensor_shape), s.tensor_dtype)) for s in manifest.streams]
         self.register_buffer("present", torch.ones(1, len(manifest.streams), dtype=torch.bool))
 
     def forward(self, *tensors: Tensor) -> list[Tensor]:
@@ -93,16 +94,13 @@ def _torch(bundle: Bundle, made: Callable[[Whole], Any]) -> Maker | str:
 
 
 def _frozen(model: Whole) -> Any:
-    """Compiled with its weights as constants; the setting counts when the first call compiles."""
+    """Compiled with its weights as constants: by a first call here, as the setting counts when that compiles."""
     from torch._inductor import config  # there is no public name for it
 
     compiled = torch.compile(model)
-
-    def run(*tensors: Tensor) -> Any:
-        with config.patch(freezing=True):
-            return compiled(*tensors)
-
-    return run
+    with config.patch(freezing=True), torch.inference_mode():
+        compiled(*model.example)
+    return compiled
 
 
 def _openvino(bundle: Bundle, settings: Mapping[str, str]) -> Maker | str:

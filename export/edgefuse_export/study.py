@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -75,6 +75,9 @@ class Outcome(Strict):
         return unpacked(self.right[subset], self.n)
 
 
+_Store = Store[Unit, Outcome]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a study is of: the task by its name, the settings, how many seeds, and where its data and trainings lie."""
@@ -88,8 +91,9 @@ class Plan:
 def study(plan: Plan, workers: int, progress: Progress) -> list[Outcome]:
     """Every training of the plan; what `work` already holds of just this is not done again."""
     task = open_task(plan.data, plan.settings, plan.work, progress)
-    # Of each its own: a change of the recipe for absence leaves good what was trained without it.
-    stores = {role: _store(plan, task, role) for role in get_args(Role)}
+    # Apart, as a change of the recipe for absence leaves good what was trained without it.
+    bundles, others = (_store(plan, task, role) for role in ("bundle", "whole"))
+    stores: dict[Role, _Store] = {"bundle": bundles, "whole": others, "specialist": others}
     units = list(units_of(list(task.train.tensors), plan.seeds))
     missing = [unit for unit in units if unit not in stores[unit.role].outcomes]
     with worked(functools.partial(measure, plan), missing, workers) as outcomes:
@@ -98,7 +102,7 @@ def study(plan: Plan, workers: int, progress: Progress) -> list[Outcome]:
     return [stores[unit.role].outcomes[unit] for unit in units]
 
 
-def _store(plan: Plan, task: Task, role: Role) -> Store[Unit, Outcome]:
+def _store(plan: Plan, task: Task, role: Role) -> _Store:
     return Store(plan.work / NAME, fingerprint(plan, task, role), Outcome, lambda outcome: outcome.unit)
 
 

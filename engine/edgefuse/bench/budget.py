@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from edgefuse.config import read_document
-from edgefuse.errors import ConfigError
-from edgefuse.schema import Finite, Strict, complaint, validate
+from edgefuse.config import load_as
+from edgefuse.schema import Finite, Strict
 
 
 class Limit(Strict):
@@ -82,10 +81,7 @@ class Check:
 
 def load_budget(path: str | os.PathLike[str]) -> Budget:
     """Read a YAML budget; a ConfigError names the file and the key that is wrong."""
-    try:
-        return validate(Budget, read_document(path))
-    except ValueError as error:
-        raise ConfigError(complaint(error), place=os.fspath(path)) from error
+    return load_as(Budget, path)
 
 
 def checked(budget: Budget, scenarios: Mapping[str, Any]) -> list[Check]:

@@ -1,9 +1,9 @@
 """Child: one contender in a process of its own: it starts, answers once, and does what it is told, line by line.
 
-Run as a script: `python child.py engine|graph|sessions BUNDLE TENSORS`. `engine` is edgefuse. `graph` is the model as
-one graph in plain ONNX Runtime with its defaults, as a script of one's own would run it, and `sessions` the same
-encoders and head as bare sessions; these two import nothing but NumPy and ONNX Runtime, and get tensors that are
-preprocessed already, so that whatever edgefuse does besides counts against it.
+Run as a script: `python child.py engine|graph|sessions BUNDLE GIVEN`. `engine` is edgefuse, and GIVEN its configuration
+as JSON. `graph` is the model as one graph in plain ONNX Runtime with its defaults, as a script of one's own would run
+it, and `sessions` the same encoders and head as bare sessions; these two import nothing but NumPy and ONNX Runtime, and
+GIVEN are tensors that are preprocessed already, so that whatever edgefuse does besides counts against it.
 
 Each line of stdin is a JSON document {"job": ..., ...}, each line of stdout what became of it. The first line of stdout
 comes with the first answer.
@@ -27,63 +27,82 @@ import numpy as np
 Arrivals = list[tuple[float, str]]  # (seconds from the start, stream), ascending
 
 
-class Graph:
+class Contender:
+    """What jobs are done with."""
+
+    def answer(self) -> Any:
+        """From a moment that is new."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Whatever the jobs need and the first answer does not."""
+
+    def push(self, stream: str, t_ns: int) -> None:
+        """A sample has come."""
+
+    def step(self, t_ns: int) -> Any:
+        """An answer from what has come."""
+        return self.answer()
+
+
+class Graph(Contender):
     """One session of the whole model."""
 
-    def __init__(self, bundle: str, tensors: str) -> None:
+    def __init__(self, bundle: str, given: str) -> None:
         with zipfile.ZipFile(bundle) as archive:
             manifest = json.loads(archive.read("manifest.json"))
             self._session = opened(archive.read(manifest["graph"]))
-        self._inputs = loaded(tensors)
-        self._feeds = {**self._inputs, "present": np.ones((1, len(self._inputs)), np.bool_)}
+        inputs = loaded(given)
+        self._feeds = {**inputs, "present": np.ones((1, len(inputs)), np.bool_)}
 
     def answer(self) -> Any:
         return self._session.run(None, self._feeds)
 
-    def push(self, stream: str, t_ns: int) -> None:
-        pass
 
-    def step(self, t_ns: int) -> Any:
-        return self.answer()
-
-
-class Sessions:
+class Sessions(Contender):
     """The encoders and the head, each a session; nothing joins them: this is for what they weigh, not for answers."""
 
-    def __init__(self, bundle: str, tensors: str) -> None:
-        inputs = loaded(tensors)
+    def __init__(self, bundle: str, given: str) -> None:
+        inputs = loaded(given)
         with zipfile.ZipFile(bundle) as archive:
             manifest = json.loads(archive.read("manifest.json"))
             self._encoders = [(opened(archive.read(s["encoder"])), inputs[s["name"]]) for s in manifest["streams"]]
             self._head = opened(archive.read(manifest["head"]["file"]))
         (port,) = self._head.get_inputs()
-        self._fused = np.zeros([axis if isinstance(axis, int) else 1 for axis in port.shape], np.float32)
+        shape = [axis if isinstance(axis, int) else 1 for axis in port.shape]
+        self._fused = {port.name: np.zeros(shape, np.float32)}
 
     def answer(self) -> Any:
         for session, tensor in self._encoders:
             session.run(None, {"input": tensor})
-        (port,) = self._head.get_inputs()
-        return self._head.run(None, {port.name: self._fused})
+        return self._head.run(None, self._fused)
 
 
-class Engine:
-    """edgefuse, fed with the bundle's golden moment."""
+class Engine(Contender):
+    """edgefuse: its first answer is to the bundle's golden moment, later ones to moments that differ by a hair."""
 
-    def __init__(self, bundle: str, tensors: str) -> None:
-        from edgefuse.bench.moments import Feed, moments
+    def __init__(self, bundle: str, given: str) -> None:
+        from edgefuse.bench.moments import whole_moment
+        from edgefuse.config import RunConfig
         from edgefuse.engine import load
 
-        engine = load(bundle)
-        self._played, self._i = moments(engine.bundle), 0
-        self._engine, self._feed = engine, Feed(engine, self._played)
-        self._streams = {plan.name for plan in engine.plan.streams}
+        self._engine = load(bundle, RunConfig.model_validate_json(Path(given).read_text()))
+        self._first = whole_moment(self._engine.bundle)
+        self._feed: Any = None
 
     def answer(self) -> Any:
-        return self._feed.answer()
+        return self._engine.answer(self._first) if self._feed is None else self._feed.answer()
+
+    def settle(self) -> None:
+        from edgefuse.bench.moments import Feed, moments
+
+        # Two, as what is fed weighs too.
+        self._played, self._i = moments(self._engine.bundle, count=2), 0
+        self._feed = Feed(self._engine, self._played)
 
     def push(self, stream: str, t_ns: int) -> None:
         self._i += 1
-        self._engine.push(stream, t_ns, self._played[self._i % len(self._played)][stream])
+        self._engine.push(stream, t_ns, self._played[self._i % 2][stream])
 
     def step(self, t_ns: int) -> Any:
         return self._engine.step(t_ns)
@@ -96,10 +115,10 @@ def opened(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
-def loaded(tensors: str) -> dict[str, Any]:
+def loaded(given: str) -> dict[str, Any]:
     """Stream -> tensor [1, ...], from an .npz file."""
-    with np.load(tensors, allow_pickle=False) as given:
-        return {name: given[name] for name in given.files}
+    with np.load(given, allow_pickle=False) as tensors:
+        return {name: tensors[name] for name in tensors.files}
 
 
 def paced(contender: Any, hz: float, seconds: float) -> dict[str, Any]:
@@ -162,17 +181,18 @@ def overloaded(contender: Any, hz: float, seconds: float, queue: int) -> dict[st
 
 
 def memory(contender: Any, answers: int) -> dict[str, Any]:
-    """MiB after one answer, and after so many more."""
-    before = resident_mib()
+    """MiB now, what so many answers add, and the most that the process ever held."""
+    before = status_mib("VmRSS")
     for _ in range(answers):
         contender.answer()
-    return {"resident_mib": before, "grown_mib": resident_mib() - before, "answers": answers}
+    grown = status_mib("VmRSS") - before
+    return {"resident_mib": before, "grown_mib": grown, "peak_mib": status_mib("VmHWM"), "answers": answers}
 
 
-def resident_mib() -> float:
-    """What this process holds in memory."""
+def status_mib(key: str) -> float:
+    """What the kernel says of this process's memory."""
     status = Path("/proc/self/status").read_text(errors="replace").splitlines()
-    return next(int(line.split()[1]) / 1024.0 for line in status if line.startswith("VmRSS"))
+    return next(int(line.split()[1]) / 1024.0 for line in status if line.startswith(key))
 
 
 def sleep_until(then_s: float) -> None:
@@ -181,7 +201,7 @@ def sleep_until(then_s: float) -> None:
         time.sleep(left_s)
 
 
-CONTENDERS: dict[str, Callable[[str, str], Any]] = {"engine": Engine, "graph": Graph, "sessions": Sessions}
+CONTENDERS: dict[str, Callable[[str, str], Contender]] = {"engine": Engine, "graph": Graph, "sessions": Sessions}
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     job.__name__: job for job in (paced, at_own_rates, overloaded, memory)
 }
@@ -191,6 +211,7 @@ def served(contender: Any, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     """What became of each job, after the first answer."""
     contender.answer()
     yield {"answered": True}
+    contender.settle()
     for line in lines:
         asked = json.loads(line)
         yield JOBS[asked.pop("job")](contender, **asked)
@@ -198,8 +219,8 @@ def served(contender: Any, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 def main(argv: list[str]) -> None:
     """Serve until stdin ends."""
-    which, bundle, tensors = argv
-    for document in served(CONTENDERS[which](bundle, tensors), iter(sys.stdin)):
+    which, bundle, given = argv
+    for document in served(CONTENDERS[which](bundle, given), iter(sys.stdin)):
         sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,11 +66,7 @@ class Comparison:
     rows: tuple[Row, ...]
 
     def as_json(self) -> dict[str, Any]:
-        rows = [
-            {"scenario": r.scenario, "contender": r.contender, "ratio": r.ratio, "low": r.low, "high": r.high}
-            for r in self.rows
-        ]
-        return {"refused": list(self.refused), "differs": list(self.differs), "rows": rows}
+        return asdict(self)
 
 
 def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:

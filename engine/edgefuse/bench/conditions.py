@@ -22,6 +22,7 @@ from edgefuse.bench.timing import Contender, Timing
 from edgefuse.config import FaultConfig
 from edgefuse.engine import Engine
 from edgefuse.faults import KINDS
+from edgefuse.plan import StreamPlan
 from edgefuse.replay import injected, replay
 from edgefuse.sources import open_source
 
@@ -54,32 +55,30 @@ def _busy(processes: int) -> Iterator[None]:
 
 def faulty(stand: Stand, uri: str) -> Section:
     """The same recording twice, tick by tick: as it is, and with every stream failing in every way, one at a time."""
-    names, config = stand.names, stand.engine.plan.config
-    faults = tuple(_faults(names, [plan.modality.kind for plan in stand.engine.plan.streams]))
-    clean, failing = Engine(stand.engine.bundle, config), stand.another(faults=faults)
+    title, topics = f"while sensors fail: {uri}", open_source(uri).topics
+    if strange := [plan.topic for plan in stand.engine.plan.streams if plan.topic not in topics]:
+        return Section(title, left_out={"with faults": f"the source has no topic {strange[0]!r}"})
+    clean, failing = stand.another(), stand.another(faults=tuple(_faults(stand.engine.plan.streams)))
     pairs = zip(_replayed(clean, uri), _replayed(failing, uri), strict=False)
     rows = np.array([(a.timing_ms["total"], b.timing_ms["total"], b.mode == "full") for a, b in pairs])
     timings = [Timing("as recorded", rows[:, 0]), Timing("with faults", rows[:, 1])]
     figures = {
         "with faults": {"answers": len(rows), "not_full_percent": round(100.0 * float(1.0 - rows[:, 2].mean()), 1)}
     }
-    return compared(f"while sensors fail: {uri}", timings, [("with faults", "as recorded")], figures=figures)
+    return compared(title, timings, [("with faults", "as recorded")], figures=figures)
 
 
 def fault_seconds(stand: Stand) -> int:
     """How long a recording must be for every fault of every stream to have its turn."""
-    kinds = [plan.modality.kind for plan in stand.engine.plan.streams]
-    return math.ceil(max(fault.to_s for fault in _faults(stand.names, kinds)))
+    return math.ceil(max(fault.to_s for fault in _faults(stand.engine.plan.streams)))
 
 
-def _faults(names: Sequence[str], kinds: Sequence[str]) -> Iterator[FaultConfig]:
-    at_s = 2.0
-    for name, kind in zip(names, kinds, strict=True):
-        for fault in FAULTS:
-            fits = KINDS[fault].fits
-            if fits is None or kind in fits:
-                yield FaultConfig(stream=name, kind=fault, from_s=at_s, to_s=at_s + FAULT_S)
-                at_s += FAULT_S + REST_S
+def _faults(plans: Sequence[StreamPlan]) -> Iterator[FaultConfig]:
+    fits = {fault: KINDS[fault].fits for fault in FAULTS}
+    fitting = [(p.name, f) for p in plans for f, kinds in fits.items() if kinds is None or p.modality.kind in kinds]
+    for k, (name, fault) in enumerate(fitting):
+        from_s = REST_S + k * (FAULT_S + REST_S)
+        yield FaultConfig(stream=name, kind=fault, from_s=from_s, to_s=from_s + FAULT_S)
 
 
 def _replayed(engine: Engine, uri: str) -> Iterator[Any]:

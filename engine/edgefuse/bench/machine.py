@@ -16,15 +16,12 @@ from typing import Any
 from edgefuse import kernels
 from edgefuse.bench.told import number, text
 from edgefuse.doctor import RUNTIME, installed
-from edgefuse.session import pool
+from edgefuse.session import PROVIDERS, pool
 
 ROOT = Path("/")
 CPUS = "sys/devices/system/cpu"
-BUSY_PERCENT, STOLEN_PERCENT, DRIFT_PERCENT = (
-    5.0,
-    1.0,
-    5.0,
-)  # of one core and of the clock: above, the numbers are noisy
+BUSY_PERCENT, STOLEN_PERCENT = 5.0, 1.0  # of one core: above, the numbers are noisy
+DRIFT_PERCENT = 5.0  # of the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ def facts(root: Path = ROOT) -> dict[str, Any]:
         "threads": shared.threads,
         "thread_pool": shared.reason,
         "kernels": f"{backend.name} ({backend.isa})",
-        "providers": ["CPUExecutionProvider"],
+        "providers": list(PROVIDERS),
         "versions": {name: installed(name) for name in ("edgefuse", *RUNTIME)},
     }
     return {key: value for key, value in known.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Meters: what answers cost besides time: processor time, memory, and energy where the machine can tell it."""
+"""Meters: the energy that answers take, where the machine can tell it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _rapl(root: Path) -> dict[str, tuple[float, float]]:
 
 
 def _rails(root: Path) -> dict[str, list[Path]]:
-    """Rail -> what its watts are the product of: one file of power, or those of voltage and current."""
+    """Rail -> the files of its voltage and its current, whose product are its watts."""
     rails = {}
     for chip in sorted((root / "sys/class/hwmon").glob("hwmon*")):
         if not re.match(r"ina\d", text(chip / "name") or ""):
@@ -133,11 +133,3 @@ def _millijoules(nvml: Any, card: Any) -> float | None:
 def _why(root: Path) -> str:
     locked = any((root / "sys/class/powercap").glob("intel-rapl:[0-9]*"))
     return "its counters are for root alone to read" if locked else "no RAPL, INA or NVML here"
-
-
-def memory(root: Path = ROOT) -> dict[str, float]:
-    """MiB of this process: `resident` now, `peak` since it started or since `forget_peak`."""
-    status = text(root / "proc/self/status") or ""
-    named = {"resident": "VmRSS", "peak": "VmHWM"}
-    told = {name: re.search(rf"^{key}:\s*(\d+) kB", status, re.MULTILINE) for name, key in named.items()}
-    return {f"{name}_mib": round(int(found.group(1)) / 1024.0, 2) for name, found in told.items() if found}

@@ -13,21 +13,27 @@ import numpy as np
 from edgefuse.bundle import Bundle
 from edgefuse.engine import Engine
 from edgefuse.errors import UsageError
-from edgefuse.types import NS_PER_MS, Array, Result
+from edgefuse.types import Array, Result
 from edgefuse.verify import golden_samples
 
 MOMENTS = 16
+SETTLING = 80  # answers until rates are known and closed gates have opened
 RELATIVE = 1e-9  # of a float64: a GPS moves by millimetres
 
 Moment = Mapping[str, Array]  # stream -> payload
 
 
-def moments(bundle: Bundle, seed: int = 0) -> list[Moment]:
-    """Moments with every stream; UsageError where the bundle holds no golden one to make them from."""
+def moments(bundle: Bundle, seed: int = 0, count: int = MOMENTS) -> list[Moment]:
+    """So many moments with every stream; UsageError where the bundle holds no golden one to make them from."""
+    first, rng = whole_moment(bundle), np.random.default_rng(seed)
+    return [{name: moved(payload, rng) for name, payload in first.items()} for _ in range(count)]
+
+
+def whole_moment(bundle: Bundle) -> Moment:
+    """The first golden moment with every stream; UsageError where there is none."""
     for golden in bundle.manifest.golden:
         if set(golden.samples) == set(bundle.manifest.stream_names):
-            first, rng = golden_samples(bundle, golden), np.random.default_rng(seed)
-            return [{name: moved(payload, rng) for name, payload in first.items()} for _ in range(MOMENTS)]
+            return golden_samples(bundle, golden)
     raise UsageError(f"bench: {bundle.path} holds no golden moment with every stream")
 
 
@@ -51,18 +57,17 @@ def moved(payload: Array, rng: np.random.Generator) -> Array:
 class Feed:
     """Plays moments to an engine as its sensors would, all streams at one rhythm, and asks for an answer each time."""
 
-    def __init__(self, engine: Engine, played: Sequence[Moment], period_ms: float | None = None) -> None:
-        """period_ms: between two moments in event time; half of what counts as fresh where it is not said."""
+    def __init__(self, engine: Engine, played: Sequence[Moment]) -> None:
+        """Between two moments lies half of what counts as fresh, in event time."""
         self.engine, self._played, self._i = engine, played, 0
         self._names = engine.plan.names
-        freshest = min(plan.fresh_ns for plan in engine.plan.streams)
-        self.period_ns = freshest // 2 if period_ms is None else round(period_ms * NS_PER_MS)
+        self._period_ns = min(plan.fresh_ns for plan in engine.plan.streams) // 2
         engine.reset()
 
     def push(self, names: Sequence[str] | None = None) -> int:
         """The next moment of these streams (all of them) into the engine; gives its time."""
         self._i += 1
-        t_ns, moment = self._i * self.period_ns, self._played[self._i % len(self._played)]
+        t_ns, moment = self._i * self._period_ns, self._played[self._i % len(self._played)]
         for name in self._names if names is None else names:
             self.engine.push(name, t_ns, moment[name])
         return t_ns
@@ -71,11 +76,12 @@ class Feed:
         """Push and step."""
         return self.engine.step(self.push(names))
 
-    def settle(self, rounds: int = 80) -> None:
-        """Answer until every stream is trusted; UsageError naming what the engine does not take."""
-        for _ in range(rounds):
-            result = self.answer()
-        lost = {name: trust.reason for name, trust in result.streams.items() if trust.state != "fresh"}
+    def settle(self, names: Sequence[str] | None = None) -> None:
+        """Answer until these streams (all of them) are trusted; UsageError naming what the engine does not take."""
+        asked = self._names if names is None else names
+        for _ in range(SETTLING):
+            result = self.answer(asked)
+        lost = {name: result.streams[name].reason for name in asked if result.streams[name].state != "fresh"}
         if lost:
             what = ", ".join(f"{name} ({reason})" for name, reason in lost.items())
             raise UsageError(f"bench: the engine does not trust the bundle's own golden moment: {what}")

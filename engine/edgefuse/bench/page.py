@@ -11,7 +11,7 @@ import numpy as np
 
 from edgefuse.bench.report import Report
 from edgefuse.bench.section import Section
-from edgefuse.bench.text import COLUMNS, cell
+from edgefuse.bench.text import COLUMNS, cell, columns_of
 from edgefuse.bench.timing import Timing
 from edgefuse.drawing import INK, WIDTH_IN, drawn
 from edgefuse.page import Block, Cell, Figure, Heading, Paragraph, Table, Text, check_writable, write_page
@@ -45,7 +45,8 @@ def _words(report: Report) -> str:
     on = f"{about.get('cpu', about['machine'])}, {about['cores']} cores, {about['threads']} threads"
     if fresh is None:
         return f"Measured on {on}."
-    ratios = [f"{ratio['p50']:.2f} times {name.partition(' / ')[2]}" for name, ratio in fresh.ratios.items() if ratio]
+    named = ((ratio, name.partition(" / ")[2]) for name, ratio in fresh.ratios.items() if ratio)
+    ratios = [f"{ratio['p50']:.2f} times as long as {rival}" for ratio, rival in named]
     return f"With all streams fresh an answer took {', '.join(ratios)} (medians of one interleaved run, on {on})."
 
 
@@ -63,8 +64,7 @@ def _section(section: Section) -> Iterator[Block]:
         yield _grid("Ratios of this run, with the spread by tenths", ("p50", "low", "high", "p99"), document["ratios"])
     for part, caption in (("stages", "Where the time goes"), ("figures", "Figures")):
         if part in document:
-            columns = list(dict.fromkeys(key for row in document[part].values() for key in row))
-            yield _grid(caption, columns, document[part])
+            yield _grid(caption, columns_of(document[part]), document[part])
     yield from (Paragraph(f"{name} was left out: {why}.") for name, why in section.left_out.items())
 
 
@@ -85,7 +85,7 @@ def _tails(pyplot: Any, shown: Sequence[Timing]) -> Any:
 
 
 def _grid(caption: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> Table:
-    shown = [column for column in columns if any(column in row for row in rows.values())]
+    shown = [column for column in columns if column in columns_of(rows)]
     body: list[tuple[Text, ...]] = [
         (name, *(Cell(cell(row.get(column)), number=True) for column in shown)) for name, row in rows.items()
     ]

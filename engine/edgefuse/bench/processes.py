@@ -32,12 +32,12 @@ OVERLOAD = 2.0
 class Child:
     """A contender's process. UsageError with its last words where it dies."""
 
-    def __init__(self, which: str, bundle: str, tensors: Path) -> None:
+    def __init__(self, which: str, bundle: str, given: Path) -> None:
         paths = [str(Path(edgefuse.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        self.which, self.begun_ns = which, time.perf_counter_ns()
+        self.which, begun_ns = which, time.perf_counter_ns()
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), which, bundle, str(tensors)],
+            [sys.executable, str(SCRIPT), which, bundle, str(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -45,7 +45,7 @@ class Child:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
         )
         self._read()
-        self.started_ms = (time.perf_counter_ns() - self.begun_ns) / 1e6
+        self.started_ms = (time.perf_counter_ns() - begun_ns) / 1e6
 
     def ask(self, job: str, **options: Any) -> dict[str, Any]:
         """Do a job and wait for what became of it."""
@@ -80,21 +80,22 @@ class Child:
 def children(stand: Stand, which: Sequence[str]) -> Iterator[dict[str, Child]]:
     """A process for each, started one after the other, ended together."""
     with ExitStack() as stack:
-        tensors = stack.enter_context(_tensors(stand))
+        config, tensors = stack.enter_context(_given(stand))
         started = {}
         for name in which:
-            started[name] = Child(name, str(stand.engine.bundle.path), tensors)
+            started[name] = Child(name, str(stand.engine.bundle.path), config if name == "engine" else tensors)
             stack.callback(started[name].close)
         yield started
 
 
 @contextmanager
-def _tensors(stand: Stand) -> Iterator[Path]:
-    """A file of preprocessed inputs."""
+def _given(stand: Stand) -> Iterator[tuple[Path, Path]]:
+    """Files of the engine's configuration, and of preprocessed inputs."""
     with tempfile.TemporaryDirectory(prefix="edgefuse-bench-") as folder:
-        path = Path(folder) / "tensors.npz"
-        np.savez(path, allow_pickle=False, **Preparing(stand.engine, stand.played)())
-        yield path
+        config, tensors = Path(folder) / "config.json", Path(folder) / "tensors.npz"
+        config.write_text(stand.engine.plan.config.model_dump_json())
+        np.savez(tensors, allow_pickle=False, **Preparing(stand.engine, stand.played)())
+        yield config, tensors
 
 
 def starts(stand: Stand) -> Section:

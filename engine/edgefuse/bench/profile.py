@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from edgefuse.config import read_document
-from edgefuse.errors import ConfigError
-from edgefuse.schema import Name, Positive, Strict, WaitMs, complaint, validate
+from edgefuse.config import load_as
+from edgefuse.schema import Name, Positive, Strict, WaitMs
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
@@ -22,8 +21,8 @@ class Profile(Strict):
     """Every key has a default.
 
     rounds, warmup    answers of each contender in the scenarios that race; and how many are not kept
-    least_s           a race goes on for this long, whatever `rounds` says
-    least_count       fewer answers than these make the report invalid (MLPerf's rules ask 6,636 of a stream)
+    least_s           the race with all streams fresh goes on for this long, whatever `rounds` says
+    least_count       fewer answers in it than these are told as a doubt (MLPerf's rules ask 6,636 of a stream)
     subset_rounds     rounds of each subset of streams
     gaps_s            idle times before an answer, and how many answers are timed after each
     rates_hz          stream or kind -> how often it delivers, where sensors have their own rates
@@ -48,6 +47,12 @@ class Profile(Strict):
     starts: Count = 7
     seed: Annotated[int, Field(ge=0)] = 0
 
+    @model_validator(mode="after")
+    def _gaps_have_rounds(self) -> Profile:
+        if len(self.gaps_s) != len(self.gap_rounds):
+            raise ValueError(f"gap_rounds has {len(self.gap_rounds)} entries, gaps_s has {len(self.gaps_s)}")
+        return self
+
     def rate_hz(self, stream: str, kind: str) -> float:
         """How often a stream delivers."""
         return self.rates_hz.get(stream, self.rates_hz.get(kind, RATES_HZ.get(kind, 10.0)))
@@ -55,10 +60,4 @@ class Profile(Strict):
 
 def load_profile(path: str | os.PathLike[str]) -> Profile:
     """Read a YAML profile; a ConfigError names the file and the key that is wrong."""
-    try:
-        found = validate(Profile, read_document(path))
-        if len(found.gaps_s) != len(found.gap_rounds):
-            raise ValueError(f"gap_rounds has {len(found.gap_rounds)} entries, gaps_s has {len(found.gaps_s)}")
-    except ValueError as error:
-        raise ConfigError(complaint(error), place=os.fspath(path)) from error
-    return found
+    return load_as(Profile, path)

@@ -20,12 +20,14 @@ from edgefuse.bundle import Bundle
 from edgefuse.engine import Engine
 from edgefuse.model import Model
 from edgefuse.operators import subsets
+from edgefuse.plan import StreamPlan
+from edgefuse.reference import PRESENT
 from edgefuse.shapley import MAX_PLAYERS
 from edgefuse.types import Array
 
 ENGINE, BOUND, GRAPH = "engine", "one graph, bound", "one graph"
+ALL_SUBSETS = 4  # streams, at most, of which every subset is raced
 EXPLAINED = "engine, explained"  # with what each stream made of every answer
-GAP_CONTENDERS = (ENGINE, BOUND)
 
 # What others would use instead, by name; made only where they are asked for, as they need heavy packages.
 Peers = Callable[[Bundle], Mapping[str, Maker | str]]
@@ -52,10 +54,10 @@ class Stand:
         """A second engine, which differs in this."""
         return Engine(self.engine.bundle, self.engine.plan.config.model_copy(update=changes))
 
-    def feed(self, engine: Engine | None = None) -> Feed:
-        """Played to an engine of its own, as whoever shares one would be answered from the other's samples."""
-        feed = Feed(engine or self.another(), self.played)
-        feed.settle()
+    def feed(self, names: Sequence[str] | None = None) -> Feed:
+        """These streams (all) played to an engine of its own, as sharing one means the other's samples too."""
+        feed = Feed(self.another(), self.played)
+        feed.settle(names)
         return feed
 
     def rivals(self, makers: Mapping[str, Maker], present: Sequence[str] | None = None) -> dict[str, Contender]:
@@ -66,8 +68,7 @@ class Stand:
         self, contenders: Mapping[str, Callable[[], object]], rounds: int | None = None, **more: Any
     ) -> Sequence[Timing]:
         """Interleaved, for as many rounds as the profile says."""
-        profile = self.profile
-        return interleave(contenders, rounds or profile.rounds, profile.warmup, least_s=profile.least_s, **more)
+        return interleave(contenders, rounds or self.profile.rounds, self.profile.warmup, **more)
 
 
 def fresh(stand: Stand) -> Section:
@@ -75,9 +76,9 @@ def fresh(stand: Stand) -> Section:
     own, made = Watched(stand.feed()), {} if stand.peers is None else stand.peers(stand.engine.bundle)
     left_out = {name: make for name, make in made.items() if isinstance(make, str)}
     peers = {name: make for name, make in made.items() if not isinstance(make, str)}
-    timings = stand.race({ENGINE: own, **stand.rivals({GRAPH: one_graph, BOUND: one_graph_bound, **peers})})
-    rows = own.rows[-timings[0].ms.size :]
-    return compared("all streams fresh", timings, stages=table(rows), left_out=left_out)
+    rivals = stand.rivals({GRAPH: one_graph, BOUND: one_graph_bound, **peers})
+    timings = stand.race({ENGINE: own, **rivals}, least_s=stand.profile.least_s)
+    return compared("all streams fresh", timings, stages=table(own.rows(timings[0].ms.size)), left_out=left_out)
 
 
 def in_hand(stand: Stand) -> Section:
@@ -104,32 +105,25 @@ def each_subset(stand: Stand) -> Section:
     ratios: dict[str, Mapping[str, float]] = {}
     figures: dict[str, dict[str, float]] = {}
     bare = _bare_encoders(stand)
-    for present in _asked_subsets(stand.names):
-        title, absent = "+".join(present), [name for name in stand.names if name not in present]
-        own = f"engine, {title}", _without(stand, absent)
-        rival = f"one graph, {title}", stand.rivals({BOUND: one_graph_bound}, present)[BOUND]
-        raced = stand.race({**dict([own, rival]), **bare}, stand.profile.subset_rounds)
-        mine, graph, *encoders = raced
+    for present in _asked_subsets(stand.engine.plan.streams):
+        title, rival = "+".join(present), stand.rivals({BOUND: one_graph_bound}, present)[BOUND]
+        own = Watched(stand.feed(present), present)
+        raced: dict[str, Callable[[], object]] = {f"engine, {title}": own, f"one graph, {title}": rival, **bare}
+        mine, graph, *encoders = stand.race(raced, stand.profile.subset_rounds)
         timings |= {mine.name: mine, graph.name: graph}
         ratios[f"{mine.name} / {graph.name}"] = mine.ratio_to(graph)
-        figures[title] = {"left_out_share": _share([t for t in encoders if t.name in absent], graph)}
+        figures[title] = {"left_out_share": _share([t for t in encoders if t.name not in present], graph)}
     return Section("some streams missing", timings, ratios, figures=figures)
 
 
-def _asked_subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every subset but the whole; of many streams each alone, and each missing."""
-    if len(names) <= 4:
-        return [s for s in subsets(list(names)) if len(s) < len(names)]
-    return [*((n,) for n in names), *(tuple(n for n in names if n != gone) for gone in names)]
-
-
-def _without(stand: Stand, absent: Sequence[str]) -> Contender:
-    feed = stand.feed()
-    present = [name for name in stand.names if name not in absent]
-    own = Watched(feed, present)
-    while any(trust.present for name, trust in feed.answer(present).streams.items() if name in absent):
-        pass  # until what was there before is too old to be held
-    return own
+def _asked_subsets(plans: Sequence[StreamPlan]) -> list[tuple[str, ...]]:
+    """Every subset but the whole; of many streams each alone, each missing. None has a stream without its parent."""
+    names = [plan.name for plan in plans]
+    every = [*((n,) for n in names), *(tuple(n for n in names if n != gone) for gone in names)]
+    if len(names) <= ALL_SUBSETS:
+        every = [subset for subset in subsets(names) if len(subset) < len(names)]
+    parents = {plan.name: names[plan.parent] for plan in plans if plan.parent is not None}
+    return [subset for subset in every if all(parents.get(name, name) in subset for name in subset)]
 
 
 def _bare_encoders(stand: Stand) -> dict[str, Callable[[], None]]:
@@ -156,7 +150,6 @@ class _OneNew:
 
     def __init__(self, stand: Stand, name: str | None) -> None:
         self._feed, self._names = stand.feed(), [] if name is None else [name]
-        self._step_ns = self._feed.period_ns // 1000
         self._played, self._i = stand.played, 0
         self._t_ns = self._feed.push()
         self._feed.engine.step(self._t_ns)
@@ -174,7 +167,7 @@ def overhead(stand: Stand) -> Section:
     """What the engine adds to bare bound calls of ONNX Runtime and of its kernels, in the same rounds."""
     prepare = Preparing(stand.engine, stand.played)
     model = Model(stand.engine.bundle, stand.engine.plan, "configuration")
-    model.fusion.select[:] = 1
+    model.fusion.select[:] = PRESENT
     parts: dict[str, Callable[[], object]] = {
         "preprocess": prepare,
         **_bare_encoders(stand),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edgefuse.bench import conditions, machine, processes, races
 from edgefuse.bench.profile import Profile
 from edgefuse.bench.races import Peers, Stand
@@ -94,16 +96,10 @@ def measured(
 
 def _doubts(sections: Mapping[str, Section], profile: Profile, told: Sequence[str]) -> Iterator[str]:
     yield from told
-    for name, section in sections.items():
-        for timing in section.timings.values():
-            if timing.ms.size < profile.least_count:
-                yield f"{name}: {timing.name} has {timing.ms.size} answers, the profile asks for {profile.least_count}"
-        if name == "fresh":
-            yield from (f"{name}: {t} was uneven" for t in _uneven(section))
-
-
-def _uneven(section: Section) -> Iterator[str]:
-    for timing in section.timings.values():
-        tenths = timing.as_json()["tenths_ms"]
-        if min(tenths) > 0.0 and max(tenths) / min(tenths) > UNEVEN:
-            yield f"{timing.name}, whose median by tenths went from {min(tenths):.3f} to {max(tenths):.3f} ms,"
+    for timing in sections["fresh"].timings.values() if "fresh" in sections else ():
+        if timing.ms.size < profile.least_count:
+            yield f"fresh: {timing.name} has {timing.ms.size} answers, the profile asks for {profile.least_count}"
+        tenths = [float(np.median(block)) for block in timing.blocks()]
+        if max(tenths) > UNEVEN * min(tenths):
+            span = f"from {min(tenths):.3f} to {max(tenths):.3f} ms"
+            yield f"fresh: {timing.name} was uneven: its median by tenths went {span}"

@@ -7,35 +7,46 @@ is real: `everything else` is what no stage accounts for.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgefuse.bench.moments import Feed
-from edgefuse.bench.timing import PERCENTILES, least_count
-from edgefuse.types import F64
+from edgefuse.bench.timing import percentiles, rounded
+from edgefuse.types import F64, NS_PER_MS
 
 ELSE = "everything else"
 WHOLE = "total"
+KEPT = 20_000  # answers, at most
 
 
 class Watched:
-    """Answers of a feed, each with what its stages took."""
+    """Answers of a feed, and what the stages of the last of them took.
+
+    While it is timed it only keeps what it is given; `rows` makes sense of that later.
+    """
 
     def __init__(self, feed: Feed, names: Sequence[str] | None = None) -> None:
         """names: the streams that are new each time, all where it is not said."""
         self._feed, self._names = feed, names
-        self.rows: list[Mapping[str, float]] = []
+        self._kept: deque[tuple[int, int, int, Mapping[str, float]]] = deque(maxlen=KEPT)
 
     def __call__(self) -> Mapping[str, Any]:
         start_ns = time.perf_counter_ns()
         t_ns = self._feed.push(self._names)
         copied_ns = time.perf_counter_ns()
         result = self._feed.engine.step(t_ns)
-        whole_ms = (time.perf_counter_ns() - start_ns) / 1e6
-        self.rows.append({**split(result.timing_ms), "copy": (copied_ns - start_ns) / 1e6, WHOLE: whole_ms})
+        self._kept.append((start_ns, copied_ns, time.perf_counter_ns(), result.timing_ms))
         return result.outputs
+
+    def rows(self, last: int) -> list[dict[str, float]]:
+        """Stage -> ms of so many answers, the last ones, as far as they are kept."""
+        return [
+            {**split(timing_ms), "copy": (copied_ns - start_ns) / NS_PER_MS, WHOLE: (end_ns - start_ns) / NS_PER_MS}
+            for start_ns, copied_ns, end_ns, timing_ms in list(self._kept)[-last:]
+        ]
 
 
 def split(timing_ms: Mapping[str, float]) -> dict[str, float]:
@@ -56,9 +67,5 @@ def table(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def _figures(ms: F64, whole: F64) -> dict[str, float]:
-    told = {f"p{q:g}_ms": float(np.percentile(ms, q)) for q in PERCENTILES if ms.size >= least_count(q)}
-    figures = {"mean_ms": float(ms.mean()), **told, "max_ms": float(ms.max())}
-    return {
-        **{key: round(value, 5) for key, value in figures.items()},
-        "share": round(float(ms.mean() / whole.mean()), 4),
-    }
+    told = {"mean_ms": rounded(ms.mean()), **percentiles(ms), "max_ms": rounded(ms.max())}
+    return {**told, "share": round(float(ms.mean() / whole.mean()), 4)}

@@ -40,9 +40,7 @@ def _lines(section: Section) -> Iterator[str]:
     for part in ("stages", "figures"):
         if part in document:
             yield ""
-            yield from grid(
-                part, list(dict.fromkeys(k for row in document[part].values() for k in row)), document[part]
-            )
+            yield from grid(part, columns_of(document[part]), document[part])
     yield from (f"  {name}: left out, {why}" for name, why in document.get("left_out", {}).items())
 
 
@@ -55,11 +53,16 @@ def _together(few: Mapping[str, Sequence[str]]) -> Iterator[tuple[Sequence[str],
 
 def grid(corner: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Rows of numbers under their names; `-` where a row has none."""
-    shown = [column for column in columns if any(column in row for row in rows.values())]
+    shown = [column for column in columns if column in columns_of(rows)]
     width = min(NAME, max(len(name) for name in (corner, *rows)) + 2)
     yield f"  {corner:<{width}}" + "".join(f"{column.removesuffix('_ms'):>{_wide(column)}}" for column in shown)
     for name, row in rows.items():
         yield f"  {name:<{width}}" + "".join(f"{cell(row.get(column)):>{_wide(column)}}" for column in shown)
+
+
+def columns_of(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Every column that some row has, in the order in which they come."""
+    return list(dict.fromkeys(key for row in rows.values() for key in row))
 
 
 def cell(value: object) -> str:

@@ -33,6 +33,16 @@ def least_count(percentile: float) -> int:
     return math.ceil(round(_Z**2 * p / (1.0 - p), 6))
 
 
+def percentiles(ms: F64) -> dict[str, float]:
+    """`p50_ms` and so on, those that so many durations support."""
+    return {f"p{q:g}_ms": rounded(np.percentile(ms, q)) for q in PERCENTILES if ms.size >= least_count(q)}
+
+
+def rounded(ms: float) -> float:
+    """To ten nanoseconds."""
+    return round(float(ms), 5)
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Durations of one contender in one scenario: float64 [rounds], milliseconds, in order."""
@@ -45,16 +55,15 @@ class Timing:
 
         jitter_ms: mean absolute difference of successive durations.
         """
-        supported = [q for q in PERCENTILES if self.ms.size >= least_count(q)]
-        figures = {f"p{q:g}_ms": _rounded(np.percentile(self.ms, q)) for q in supported}
+        told = percentiles(self.ms)
         return {
             "n": self.ms.size,
-            **figures,
-            "mean_ms": _rounded(self.ms.mean()),
-            "max_ms": _rounded(self.ms.max()),
-            "jitter_ms": _rounded(np.abs(np.diff(self.ms)).mean() if self.ms.size > 1 else 0.0),
-            "too_few": [f"p{q:g}" for q in PERCENTILES if q not in supported],
-            "tenths_ms": [_rounded(np.median(block)) for block in self.blocks()],
+            **told,
+            "mean_ms": rounded(self.ms.mean()),
+            "max_ms": rounded(self.ms.max()),
+            "jitter_ms": rounded(np.abs(np.diff(self.ms)).mean() if self.ms.size > 1 else 0.0),
+            "too_few": [f"p{q:g}" for q in PERCENTILES if f"p{q:g}_ms" not in told],
+            "tenths_ms": [rounded(np.median(block)) for block in self.blocks()],
         }
 
     def blocks(self) -> list[F64]:
@@ -76,10 +85,6 @@ class Timing:
         if min(self.ms.size, other.ms.size) >= least_count(99.0):
             ratio["p99"] = float(np.percentile(self.ms, 99) / np.percentile(other.ms, 99))
         return {key: round(value, 4) for key, value in ratio.items()}
-
-
-def _rounded(ms: float) -> float:
-    return round(float(ms), 5)
 
 
 def interleave(

@@ -112,6 +112,11 @@ def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | No
     return None if fits else "bad_shape"
 
 
+def in_order(payload: Array) -> Array:
+    """The payload as kernels read it, aligned and in C order: itself, where it is that already."""
+    return np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
+
+
 def denormal_share(values: Array) -> float:
     """Part of the nonzero values, any shape, float32, that are too small to compute with; of a sample of them."""
     sizes = np.abs(spread(values.reshape(-1), CLOUD_VALUES))

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgefuse import kernels
-from edgefuse.modalities.base import SMALLEST, Modality, Watcher
+from edgefuse.modalities.base import SMALLEST, Modality, Watcher, in_order
 from edgefuse.modalities.memory import MemoryChecks, Remembering
 from edgefuse.modalities.sweep import SECTOR_DEG, points_left, rows_lost, sector_lost_deg, shape_of
 from edgefuse.reference_looks import CLOUD_POINTS
@@ -66,7 +66,7 @@ def _tensor(params: GridParams) -> tuple[str, tuple[int, ...]]:
 
 def _preprocess(payload: F32, params: GridParams, out: F32) -> None:
     edges = np.asarray(params.z_edges_m, dtype=np.float32)
-    kernels.lidar_grid(_in_order(payload), params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
+    kernels.lidar_grid(in_order(payload), params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
 
 
 def _content(payload: F32, checks: LidarChecks) -> Reason | None:
@@ -74,7 +74,7 @@ def _content(payload: F32, checks: LidarChecks) -> Reason | None:
         return "bad_shape"
     if len(payload) < checks.min_points:
         return "too_few_points"
-    points = _in_order(payload)
+    points = in_order(payload)
     finite, nonzero, sound, outside = kernels.cloud_counts(
         points, float(SMALLEST), checks.min_range_m, checks.max_range_m
     )
@@ -84,10 +84,6 @@ def _content(payload: F32, checks: LidarChecks) -> Reason | None:
         return "denormal"
     # Of the cube around it: close enough, and no square overflows.
     return "out_of_range" if outside > checks.outside_share * min(len(payload), CLOUD_POINTS) else None
-
-
-def _in_order(payload: F32) -> F32:
-    return np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
 
 
 def _compare(shown: F64, usual: F64, checks: LidarChecks) -> Reason | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgefuse import kernels
+from edgefuse.modalities.base import in_order
 from edgefuse.reference_looks import ELEVATIONS, SLOPES
 from edgefuse.reference_looks import SECTORS as AZIMUTHS
 from edgefuse.types import F32, F64
@@ -22,7 +23,7 @@ def shape_of(points: F32) -> F64:
     points: float32 [n, 4], finite; see `kernels.sweep_counts`.
     """
     counts = np.empty(1 + AZIMUTHS + ELEVATIONS)
-    kernels.sweep_counts(np.require(points, requirements=("C_CONTIGUOUS", "ALIGNED")), SLOPES, counts)
+    kernels.sweep_counts(in_order(points), SLOPES, counts)
     return counts
 
 
