@@ -1,6 +1,7 @@
 """Encoders of clips in three forms, small enough for two cores: C3D, SlowFast and TimeSformer.
 
 Each takes [B, C, T, H, W], T 8, H 36 and W 48, and gives [B, dim]. They have the ideas of the papers, not their sizes.
+Each ends in a layer norm: with a ReLU there, whole embeddings died in the first steps and never came back.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class C3D(nn.Module):
         widths, strides = (channels, 16, 32, 64), ((1, 2, 2), (2, 2, 2), (2, 2, 2))
         blocks = [_block(a, b, (3, 3, 3), s) for a, b, s in zip(widths, widths[1:], strides, strict=False)]
         self.blocks = nn.Sequential(*blocks)
-        self.last = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * 2 * 5 * 6, dim), nn.ReLU())
+        self.last = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * 2 * 5 * 6, dim), nn.LayerNorm(dim))
 
     def forward(self, clip: Tensor) -> Tensor:
         embedding: Tensor = self.last(self.blocks(clip))
@@ -73,7 +74,8 @@ class SlowFast(nn.Module):
             ]
         )
         self.sideways = nn.ModuleList(nn.Conv3d(f, 2 * f, (5, 1, 1), (self.ALPHA, 1, 1), (2, 0, 0)) for f in fast[:2])
-        self.last = nn.Sequential(nn.Dropout(0.3), nn.Linear((3 * slow[2] + FRAMES * fast[2]) * 5 * 6, dim), nn.ReLU())
+        size = (3 * slow[2] + FRAMES * fast[2]) * 5 * 6
+        self.last = nn.Sequential(nn.Dropout(0.3), nn.Linear(size, dim), nn.LayerNorm(dim))
 
     def forward(self, clip: Tensor) -> Tensor:
         slow, fast = clip[:, :, self.ALPHA // 2 :: self.ALPHA], clip
@@ -97,7 +99,7 @@ class TimeSformer(nn.Module):
         self.place = nn.Parameter(0.02 * torch.randn(1, 1, patches, width))
         self.time = nn.Parameter(0.02 * torch.randn(1, FRAMES, 1, width))
         self.blocks = nn.ModuleList(_Divided(width, heads) for _ in range(depth))
-        self.last = nn.Sequential(nn.LayerNorm(width), nn.Dropout(0.1), nn.Linear(width, dim), nn.ReLU())
+        self.last = nn.Sequential(nn.LayerNorm(width), nn.Dropout(0.1), nn.Linear(width, dim), nn.LayerNorm(dim))
 
     def forward(self, clip: Tensor) -> Tensor:
         tokens = self.patch(clip).flatten(3).permute(0, 2, 3, 1) + self.place + self.time

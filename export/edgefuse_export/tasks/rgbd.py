@@ -29,11 +29,11 @@ from edgefuse_export.settings import Settings
 from edgefuse_export.task import Task
 from edgefuse_export.training import Progress
 
-TRAIN, TEST, TO_TELL_DEPTH = 1200, 600, 300  # clips
+TRAIN, TEST, TO_TELL_DEPTH = 1600, 600, 300  # clips
 TRAIN_SEED, TEST_SEED, DEPTH_SEED = 0, 1_000_000, 2_000_000
 EMBEDDING, WORKERS, CHECKED = 64, 2, 8
 SHAPES: Mapping[str, tuple[int, ...]] = {"camera": (FRAMES, ROWS, COLS, 3), "depth": (FRAMES, ROWS, COLS)}
-DEFAULTS = {"epochs": 10, "batch": 32, "learning_rate": 2e-3, "weight_decay": 0.05}
+DEFAULTS = {"epochs": 10, "batch": 16, "learning_rate": 1e-3, "weight_decay": 0.05}
 
 
 def open_task(place: Path | None, settings: Settings, work: Path, progress: Progress) -> Task:
