@@ -186,3 +186,12 @@ def test_a_floor_needs_a_datasheet(tmp_path: Path) -> None:
     Tiny().write(tmp_path / "t.efb")
     with pytest.raises(ConfigError, match="max_expected: the bundle has no datasheet"):
         edgefuse.load(tmp_path / "t.efb", edgefuse.config.parse_config(b"max_expected: 0.8", "c.yaml"))
+
+
+def test_an_encoder_that_was_measured_to_be_small_is_given_one_thread_and_no_other(tmp_path: Path) -> None:
+    alone = [{**FIGURE, "streams": [name], "latency_ms": ms} for name, ms in (("a", 0.1), ("b", 3.0), ("c", None))]
+    engine = edgefuse.load(bundle_with(tmp_path / "d.efb", {**SHEET, "subsets": alone, "latency_of": "a board"}))
+    assert [plan.small for plan in engine.plan.streams] == [True, False, False]
+    Tiny().write(tmp_path / "unmeasured.efb")
+    unmeasured = edgefuse.load(tmp_path / "unmeasured.efb")
+    assert not any(plan.small for plan in unmeasured.plan.streams)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 import edgefuse
-from edgefuse import Engine, RunConfig
+from edgefuse import Engine, RunConfig, aside, executors
+from edgefuse.aside import Aside
 from edgefuse.config import FaultConfig, StreamConfig
 from edgefuse.executors import Eager, Timed
 from edgefuse.replay import injected, replay
@@ -71,6 +74,36 @@ def test_every_executor_gives_the_same_answers_from_the_same_samples(bundle: Pat
     inline = answers(bundle, seed)
     assert answers(bundle, seed, executor="workers") == inline
     assert answers(bundle, seed, deadline_ms=60_000.0) == inline
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_payloads_preprocessed_side_by_side_give_the_same_answers(
+    bundle: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = answers(bundle, seed)
+    threads = set[int]()
+    share = Aside.share
+
+    def watched(self: Aside, jobs: Iterable[Callable[[], object]]) -> None:
+        share(self, [partial(noted, job) for job in jobs])
+
+    def noted(job: Callable[[], object]) -> None:
+        threads.add(threading.get_ident())
+        job()
+        time.sleep(0.001)  # so that the other thread comes in
+
+    monkeypatch.setattr(executors, "WORTH_SHARING", 1)
+    monkeypatch.setattr(aside, "cores", lambda: 2)
+    monkeypatch.setattr(Aside, "share", watched)
+    assert answers(bundle, seed) == alone
+    assert len(threads) == 2
+    assert not [thread for thread in threading.enumerate() if thread.name == "edgefuse aside" and wait_for(thread)]
+
+
+def wait_for(thread: threading.Thread) -> bool:
+    """Is it still there after a while?"""
+    thread.join(10.0)
+    return thread.is_alive()
 
 
 @pytest.mark.parametrize("config", [{"executor": "workers"}, {"deadline_ms": 60_000.0}])

@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("fusion_spec", "fallback_spec", "config"),
     ("manifest",),
     ("bundle", "session", "modalities"),
-    ("datasheet", "sources", "graph_fusion", "impute"),
+    ("datasheet", "sources", "graph_fusion", "impute", "aside"),
     ("asked",),
     ("plan",),
     ("streams", "health", "encode", "fallback", "fuse", "head"),

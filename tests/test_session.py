@@ -64,46 +64,89 @@ model = linear("m", "x", "y", np.ones((2, 3), np.float32), np.ones(3, np.float32
 from edgefuse.session import Session, pool
 first = Session(model, "m.onnx")
 threads = len(os.listdir("/proc/self/task"))
-more = [Session(model, "m.onnx") for _ in range(8)]
+more = [Session(model, "m.onnx", {how}) for _ in range(8)]
 grown = len(os.listdir("/proc/self/task")) - threads
 print(pool().shared, grown, pool().reason, more[7].compute({{"x": np.ones((1, 2), np.float32)}})["y"].tolist())
+{after}
 """
+PLAIN = 'ort.InferenceSession(model, providers=["CPUExecutionProvider"])'
+OLDER = "ort.__version__ = '1.23.2'"  # that cannot be told how long to spin
 
 
-def in_a_fresh_process(before: str) -> str:
+def in_a_fresh_process(before: str, after: str = "", how: str = "") -> str:
     """What SCRIPT prints; a process of its own, as ONNX Runtime has one environment a process."""
-    code = SCRIPT.format(path=sys.path, before=before)
+    code = SCRIPT.format(path=sys.path, before=before, after=after, how=how)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux to count threads")
-def test_all_sessions_share_one_pool_and_its_reason_is_kept() -> None:
-    assert in_a_fresh_process("") == "True 0 one pool shared by all sessions [[3.0, 3.0, 3.0]]"
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux to count threads")
 
 
-@pytest.mark.parametrize(
-    ("before", "reason"),
-    [
-        ('own = ort.InferenceSession(model, providers=["CPUExecutionProvider"])', "one pool shared by all sessions"),
-        ("ort.set_global_thread_pool_sizes(1, 1)", "the pool that this process had made before"),
-    ],
-)
-def test_what_the_process_did_with_onnx_runtime_before_is_respected(before: str, reason: str) -> None:
-    assert in_a_fresh_process(before) == f"True 0 {reason} [[3.0, 3.0, 3.0]]"
+@needs_proc
+def test_each_session_has_its_own_threads_and_the_application_may_have_its_own_sessions_before_and_after() -> None:
+    told = in_a_fresh_process(f"from edgefuse.session import pool; pool(3); own = {PLAIN}", after=PLAIN)
+    assert told == "False 16 a pool for each session, spinning for 50 us at most [[3.0, 3.0, 3.0]]"
 
 
-def test_an_onnx_runtime_without_a_shared_pool_is_told_and_works() -> None:
-    told = in_a_fresh_process("del ort.set_global_thread_pool_sizes")
+@needs_proc
+def test_a_small_graph_has_no_threads() -> None:
+    told = in_a_fresh_process("from edgefuse.session import pool; pool(3)", how="one_thread=True")
+    assert told.startswith("False 0 ")
+
+
+@needs_proc
+def test_a_process_that_has_given_all_sessions_one_pool_is_respected() -> None:
+    told = in_a_fresh_process("ort.set_global_thread_pool_sizes(1, 1)")
+    assert told == "True 0 the pool that this process had made before [[3.0, 3.0, 3.0]]"
+
+
+def test_a_pool_does_not_spin_between_the_ticks() -> None:
+    """Beside its default, which burns tens of milliseconds after each answer; in processor time, not in time."""
+    code = """
+import sys, time
+sys.path[:0] = {path!r}
+import numpy as np, onnxruntime as ort
+from edgefuse.session import Session, pool
+from tiny import linear
+model = linear("m", "x", "y", np.ones((512, 4096), np.float32), np.ones(4096, np.float32))
+x = dict(x=np.ones((1, 512), np.float32))
+pool(2)
+options = ort.SessionOptions()
+options.intra_op_num_threads = 2
+ours, theirs = Session(model, "m.onnx"), ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+spent = []
+for run in (lambda: ours.compute(x), lambda: theirs.run(None, x)):
+    run()
+    time.sleep(0.5)
+    before = time.process_time()
+    for _ in range(15):
+        run()
+        time.sleep(0.05)
+    spent.append(time.process_time() - before)
+print(spent[0] / spent[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(path=sys.path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.5
+
+
+@needs_proc
+def test_an_older_onnx_runtime_gives_all_sessions_one_pool_and_its_reason_is_kept() -> None:
+    assert in_a_fresh_process(OLDER) == "True 0 one pool shared by all sessions [[3.0, 3.0, 3.0]]"
+
+
+def test_an_older_one_without_a_shared_pool_is_told_and_works() -> None:
+    told = in_a_fresh_process(f"{OLDER}; del ort.set_global_thread_pool_sizes")
     assert told.startswith("False ")
     assert "has no shared pool: own pools, spinning off" in told
     assert told.endswith("[[3.0, 3.0, 3.0]]")
 
 
-def test_an_application_may_keep_its_own_sessions() -> None:
-    before = "from edgefuse.session import pool; pool(2, shared=False)"
-    after = 'own = ort.InferenceSession(model, providers=["CPUExecutionProvider"])'
-    told = in_a_fresh_process(f"{before}; {after}")
+def test_with_an_older_one_an_application_may_keep_its_own_sessions() -> None:
+    told = in_a_fresh_process(f"{OLDER}; from edgefuse.session import pool; pool(2, shared=False); own = {PLAIN}")
     assert told.startswith("False ")
     assert "the configuration asks for own pools: spinning off [[3.0, 3.0, 3.0]]" in told

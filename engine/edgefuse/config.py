@@ -109,9 +109,9 @@ class RunConfig(Strict):
     """The whole configuration; every key has a default, so no file is needed.
 
     tick_hz              answers per second in `edgefuse run`
-    threads              size of the ONNX Runtime thread pool; 0 is one a core
-    shared_pool          one pool for all sessions of the process. Say false where the application makes ONNX Runtime
-                         sessions of its own after the engine: with a shared pool ONNX Runtime refuses those
+    threads              size of the ONNX Runtime thread pools; 0 is one a core
+    shared_pool          with ONNX Runtime before 1.26: one pool for all sessions of the process. Say false where the
+                         application makes sessions of its own after the engine: with a shared pool those are refused
     recover_samples      good samples in a row before a stream that failed is trusted again
     future_tolerance_ms  a stamp this far ahead of the tick waits for its time; beyond it is a fault
     fusion_weights       float16 halves what the fusion kernel reads, at three digits of precision; sums stay float32

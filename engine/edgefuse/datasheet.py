@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -105,6 +106,11 @@ class Datasheet(Strict):
     def calibrations(self) -> Mapping[frozenset[str], Calibration]:
         """Subset of stream names -> what makes its logits probabilities."""
         return {frozenset(f.streams): Calibration(f.temperature, f.bias, self.output) for f in self.subsets}
+
+    def latency_ms(self, stream: str) -> float:
+        """What an answer from this stream alone took where that was measured; else no bound is known (infinity)."""
+        found = (f.latency_ms for f in self.subsets if f.streams == (stream,))
+        return next((latency for latency in found if latency is not None), math.inf)
 
     def age_curve(self, stream: str) -> list[AgeFigure]:
         """The figures of one stream by its age, the youngest first."""

@@ -21,8 +21,9 @@ class Encoder:
         self.problem: Reason | None = None
         self._plan = plan
         self._tensor = np.zeros((1, *plan.tensor_shape), dtype=plan.tensor_dtype)
-        self._encoded: Sample | None = None
-        self._session = Session(bundle[plan.encoder], bundle.place(plan.encoder))
+        self._prepared: Sample | None = None  # in the input buffer
+        self._encoded: Sample | None = None  # in the embedding
+        self._session = Session(bundle[plan.encoder], bundle.place(plan.encoder), one_thread=plan.small)
         self._session.expect(
             {"input": Port(plan.tensor_dtype, self._tensor.shape)},
             {"embedding": Port("float32", (1, *plan.embedding_shape))},
@@ -36,14 +37,19 @@ class Encoder:
         """Is the embedding in the buffer the one of this very sample?"""
         return self._encoded is sample
 
+    def ready(self, sample: Sample) -> bool:
+        """Is this very sample encoded, or preprocessed at least?"""
+        return self._encoded is sample or self._prepared is sample
+
     def preprocess(self, sample: Sample) -> None:
         """Bring a payload that passed its checks into the encoder's input buffer."""
-        self._encoded = None
+        self._encoded = self._prepared = None
         self._plan.modality.preprocess(sample.payload, self._plan.params, self._tensor[0])
+        self._prepared = sample
 
     def take(self, tensor: Array) -> None:
         """Bring a tensor that is preprocessed already into the encoder's input buffer."""
-        self._encoded = None
+        self._encoded = self._prepared = None
         self._tensor[0] = tensor
 
     def run(self, sample: Sample) -> None:

@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from edgefuse.aside import Aside
 from edgefuse.bundle import Bundle
 from edgefuse.deadline import Times, Worth, fitting
 from edgefuse.encode import Encoder
@@ -17,6 +19,8 @@ from edgefuse.stopwatch import Stopwatch
 from edgefuse.types import F32, NS_PER_MS, Judged, Reason, Sample
 from edgefuse.verdicts import rest_on
 from edgefuse.worker import Embedded, Worker
+
+WORTH_SHARING = 1 << 18  # bytes of a payload; a smaller one is done before a second thread wakes
 
 
 class Executor:
@@ -50,19 +54,34 @@ class Executor:
 
 
 class Inline(Executor):
-    """Encodes in the thread of the tick, once a sample."""
+    """Encodes in the thread of the tick, once a sample; large payloads are preprocessed side by side before that."""
 
     def __init__(self, bundle: Bundle, plans: Sequence[StreamPlan], views: Sequence[F32]) -> None:
         self.encoders = [Encoder(bundle, plan, view) for plan, view in zip(plans, views, strict=True)]
         self._names = [plan.name for plan in plans]
+        self._aside = Aside()
+
+    def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
+        if not ahead or not self._aside.useful:
+            return
+        pairs = zip(self.encoders, (verdict.sample for verdict in verdicts), strict=True)
+        new = [(encoder, sample) for encoder, sample in pairs if sample is not None and not encoder.ready(sample)]
+        new.sort(key=lambda pair: pair[1].payload.nbytes, reverse=True)
+        if len(new) > 1 and new[1][1].payload.nbytes >= WORTH_SHARING:
+            self._aside.share(partial(encoder.preprocess, sample) for encoder, sample in new)
+            watch.lap("preprocess")
+
+    def close(self) -> None:
+        self._aside.close()
 
     def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
         encoder, sample, name = self.encoders[i], verdict.sample, self._names[i]
         if sample is None:
             return verdict
         if not encoder.holds(sample):
-            encoder.preprocess(sample)
-            watch.lap("preprocess", name)
+            if not encoder.ready(sample):
+                encoder.preprocess(sample)
+                watch.lap("preprocess", name)
             encoder.run(sample)
             watch.lap("encode", name)
         return verdict if encoder.problem is None else verdict.lost(encoder.problem, sample.number)

@@ -40,7 +40,7 @@ class Head:
         self._buffers = {out.name: np.zeros((1, len(out.prior)), dtype=np.float32) for out in spec.outputs}
         ends = np.cumsum([len(out.prior) for out in spec.outputs]).tolist()
         self._columns = dict(zip(self._buffers, map(slice, [0, *ends], ends), strict=True))
-        self._session = Session(bundle[spec.file], bundle.place(spec.file))
+        self._session = Session(bundle[spec.file], bundle.place(spec.file), one_thread=True)
         ports = {name: Port("float32", buffer.shape) for name, buffer in self._buffers.items()}
         self._shape, self._free = shape[1:], _free(self._session)
         self._linear = spec.linear and self._free and self._bits is None and len(self._shape) == 1

@@ -53,7 +53,7 @@ class Pace:
             return self._slow
         self._new = False
         most = CAP * self.period_ns
-        mean = sum(min(self._recent[-1 - i], most) for i in range(look)) / look
+        mean = sum([gap if gap < most else most for gap in list(self._recent)[-look:]]) / look
         limit = (1.0 + share) / 2.0 if self._slow else share
         before, self._slow = self._slow, share > 0.0 and limit * mean > self.period_ns
         if before and not self._slow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from edgefuse.asked import demands_of, refuse
@@ -21,6 +22,8 @@ from edgefuse.schema import Model, complaint, validate
 from edgefuse.session import runtime_version
 from edgefuse.types import NS_PER_MS, Judged, Reason, Rung
 from edgefuse.version import __version__, older
+
+SMALL_MS = 0.25  # of an answer from one stream alone; a thread that sleeps takes a tenth of that to wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """Everything the stages know about one stream. `parent` is the index of the stream it is derived from."""
+    """Everything the stages know about one stream. `parent` is the index of the stream it is derived from.
+
+    small: the encoder is not worth a second thread. The datasheet says so, not this device: the number of threads can
+    change the last bit of an answer.
+    """
 
     index: int
     name: str
@@ -55,6 +62,7 @@ class StreamPlan:
     tensor_dtype: str
     tensor_shape: tuple[int, ...]
     encoder: str
+    small: bool
     embedding_shape: tuple[int, ...]
     fresh_ns: int
     max_age_ns: int
@@ -70,7 +78,7 @@ class StreamPlan:
     partner: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The streams in the bundle's order, and the settings that concern them all."""
 
@@ -78,7 +86,7 @@ class Plan:
     config: RunConfig
     demands: Demands
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(stream.name for stream in self.streams)
 
@@ -139,6 +147,7 @@ def _plan_stream(
         tensor_dtype=spec.tensor_dtype,
         tensor_shape=spec.tensor_shape,
         encoder=spec.encoder,
+        small=sheet is not None and sheet.latency_ms(spec.name) <= SMALL_MS,
         embedding_shape=(spec.embedding_dim, *(bundle.manifest.fusion.grid or ())),
         fresh_ns=round(fresh_ms * NS_PER_MS),
         max_age_ns=round(max_age_ms * NS_PER_MS),

@@ -1,4 +1,4 @@
-"""ONNX Runtime behind one door: the shared thread pool, sessions bound to fixed buffers, errors translated once.
+"""ONNX Runtime behind one door: its thread pools, sessions bound to fixed buffers, errors translated once.
 
 The only module that imports onnxruntime. Sessions are made from bytes that were hashed, never from paths.
 """
@@ -28,7 +28,7 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The thread pool that all sessions share, or why each session has its own."""
+    """Whether all sessions share one thread pool or each has its own, how large, and why."""
 
     shared: bool
     threads: int
@@ -43,25 +43,31 @@ class Port:
     shape: tuple[int | None, ...]
 
 
-_decided: list[Pool] = []  # ONNX Runtime has one environment a process, so there is one decision
+SPIN_US = 50  # that an idle thread of a pool waits for the next operator, before it sleeps
+_BOUNDED_SPIN = (1, 26)  # the first ONNX Runtime that can be told so
+_decided: list[Pool] = []  # in a process with a shared pool no session may have its own, so there is one decision
 
 
 def pool(threads: int = 0, *, shared: bool = True) -> Pool:
-    """The pool of this process; the first call decides, with `threads` threads or one a core.
+    """The thread pools of this process; the first call decides, with `threads` threads or one a core.
 
-    Without a shared pool the encoders' own pools would spin against each other, which costs several times the work. But
-    once there is one, ONNX Runtime refuses every session that wants a pool of its own: an application that makes such
-    sessions later says shared=False, and each of ours gets a small pool that does not spin.
+    By its defaults ONNX Runtime spins for tens of milliseconds after each graph: the encoders' pools would spin against
+    each other, which costs several times the work, and keep a core busy between the ticks. Where spinning can be
+    bounded each session has a pool of its own. An older ONNX Runtime gets one shared pool; then it refuses every
+    session that wants its own, so an application that makes such sessions later says shared=False, and spinning is off.
     """
     if not _decided:
-        own = Pool(False, threads, "the configuration asks for own pools: spinning off")
-        _decided.append(_make_pool(threads or os.cpu_count() or 1) if shared else own)
+        _decided.append(_make_pool(threads or cores(), shared))
     return _decided[0]
 
 
-def _make_pool(threads: int) -> Pool:
+def _make_pool(threads: int, shared: bool) -> Pool:
     import onnxruntime as ort
 
+    if _version() >= _BOUNDED_SPIN:
+        return Pool(False, threads, f"a pool for each session, spinning for {SPIN_US} us at most")
+    if not shared:
+        return Pool(False, threads, "the configuration asks for own pools: spinning off")
     if not hasattr(ort, "set_global_thread_pool_sizes"):
         return Pool(False, threads, f"onnxruntime {ort.__version__} has no shared pool: own pools, spinning off")
     try:
@@ -69,9 +75,21 @@ def _make_pool(threads: int) -> Pool:
     except Exception as error:  # noqa: BLE001 (its exceptions have no common base of their own)
         # It refuses a second pool; then there is a first one, which serves us as well.
         made = "already been created" in str(error)
-        reason = "the pool that this process had made before" if made else f"no shared pool ({error}), spinning off"
-        return Pool(made, threads, reason)
+        return _found(threads) if made else Pool(False, threads, f"no shared pool ({error}), spinning off")
     return Pool(True, threads, "one pool shared by all sessions")
+
+
+def _found(threads: int) -> Pool:
+    return Pool(True, threads, "the pool that this process had made before")
+
+
+def cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in runtime_version().split(".")[:2])
 
 
 def runtime_version() -> str:
@@ -84,11 +102,14 @@ def runtime_version() -> str:
 class Session:
     """One graph. `inputs` and `outputs` describe it; `bind` fixes its buffers; `run` computes from them."""
 
-    def __init__(self, model: bytes, place: str) -> None:
-        """Load a graph from bytes; a BundleError naming `place` when ONNX Runtime refuses it."""
+    def __init__(self, model: bytes, place: str, *, one_thread: bool = False) -> None:
+        """Load a graph from bytes; a BundleError naming `place` when ONNX Runtime refuses it.
+
+        one_thread: of a graph so small that waking a second thread takes longer than the work that it would do.
+        """
         self._place = place
         with _translated(place):
-            self._session = _open(model)
+            self._session = _open(model, one_thread)
             self.inputs = {port.name: _port(port) for port in self._session.get_inputs()}
             self.outputs = {port.name: _port(port) for port in self._session.get_outputs()}
         self._binding: Any = None
@@ -127,18 +148,29 @@ class Session:
         return dict(zip(self.outputs, (np.asarray(v) for v in values), strict=True))
 
 
-def _open(model: bytes) -> Any:
+def _open(model: bytes, one_thread: bool) -> Any:
+    try:
+        return _session(model, pool(), one_thread)
+    except RuntimeError as error:
+        if "using a global thread pool" not in str(error):
+            raise
+        _decided[:] = [_found(pool().threads)]
+        return _session(model, pool(), one_thread)
+
+
+def _session(model: bytes, ours: Pool, one_thread: bool) -> Any:
     import onnxruntime as ort
 
-    ours = pool()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.use_deterministic_compute = True
     options.use_per_session_threads = not ours.shared
     if not ours.shared:
-        options.intra_op_num_threads = ours.threads
+        options.intra_op_num_threads = 1 if one_thread else ours.threads
         options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        bounded = _version() >= _BOUNDED_SPIN
+        spin = ("spin_duration_us", str(SPIN_US)) if bounded else ("allow_spinning", "0")
+        options.add_session_config_entry(f"session.intra_op.{spin[0]}", spin[1])
     # Without this ONNX Runtime sniffs the bytes and would also take its own binary format, which it does not check.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # Not `session.set_denormal_as_zero`: it would change the arithmetic of the caller's thread. Inputs are flushed.

@@ -84,7 +84,7 @@ def _portable(bundle: Bundle) -> Session:
 
 def bare_encoder(bundle: Bundle, plan: StreamPlan, tensor: Array) -> Callable[[], None]:
     """One encoder's bound session and nothing else: no preprocessing, no checks."""
-    session = Session(bundle[plan.encoder], bundle.place(plan.encoder))
+    session = Session(bundle[plan.encoder], bundle.place(plan.encoder), one_thread=plan.small)
     shape = (1, *plan.embedding_shape)
     session.expect({"input": Port(plan.tensor_dtype, tensor.shape)}, {"embedding": Port("float32", shape)})
     session.bind({"input": tensor.copy()}, {"embedding": np.zeros(shape, np.float32)})
