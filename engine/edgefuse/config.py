@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field
 
 from edgefuse.errors import ConfigError
@@ -169,10 +167,12 @@ def read_document(path: str | os.PathLike[str]) -> dict[Any, Any]:
 
 def parse_document(data: bytes, place: str) -> dict[Any, Any]:
     """The mapping that YAML bytes hold, an empty one where they hold nothing."""
+    from edgefuse.plain_yaml import plain
+
     try:
-        document = yaml.load(data, Loader=_SafeUniqueLoader)
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"is not plain YAML: {' '.join(str(error).split())}", place=place) from error
+        document = plain(data)
+    except ValueError as error:
+        raise ConfigError(str(error), place=place) from error
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -190,23 +190,3 @@ def _as(model: type[Model], document: dict[Any, Any], place: str) -> Model:
         return validate(model, document)
     except ValueError as error:
         raise ConfigError(complaint(error), place=place) from error
-
-
-class _SafeUniqueLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which would let the last of two equal keys win, and read `off` as a boolean."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 (as the base class has it)
-        first: [(tag, regexp) for tag, regexp in resolvers if first in "tTfF" or tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)

@@ -135,26 +135,29 @@ def paced(contender: Any, hz: float, seconds: float) -> dict[str, Any]:
 
 
 def at_own_rates(contender: Any, arrivals: Arrivals, from_s: float, to_s: float, wait: str) -> dict[str, Any]:
-    """Samples come when they come; answers are made as `wait` says; how old each sample was when first answered from.
+    """Samples come when they come; answers are made as `wait` says; how long each sample waited for an answer.
+
+    An answer is made from the newest of each stream; what came before that has waited for it all the same.
 
     from_s  what happens before counts for nothing: streams that were silent must prove themselves first
     wait    a stream's name: an answer whenever that one arrives, from the newest of all
             `each`: whenever anything arrives; `all`: once every stream has brought something new since the last answer
     """
     begun_s, busy_s, counted_s = time.monotonic(), 0.0, None
-    waiting: dict[str, float] = {}  # stream -> when its newest sample arrived that no answer has been made from
+    waiting: list[tuple[str, float]] = []  # stream, and when the sample came, since the last answer
     streams, ages_ms, durations_ms = {name for _, name in arrivals}, list[float](), list[float]()
     for at_s, name in arrivals:
         if at_s >= from_s and counted_s is None:
             busy_s, counted_s = time.process_time(), time.monotonic()
             ages_ms, durations_ms = [], []
         sleep_until(begun_s + at_s)
-        waiting[name] = arrived_s = time.monotonic()
+        arrived_s = time.monotonic()
+        waiting.append((name, arrived_s))
         contender.push(name, round(arrived_s * 1e9))
-        if wait in (name, "each") or (wait == "all" and set(waiting) == streams):
+        if wait in (name, "each") or (wait == "all" and {stream for stream, _ in waiting} == streams):
             contender.step(round(arrived_s * 1e9))
             done_s = time.monotonic()
-            ages_ms += [1e3 * (done_s - then_s) for then_s in waiting.values()]
+            ages_ms += [1e3 * (done_s - then_s) for _, then_s in waiting]
             durations_ms.append(1e3 * (done_s - arrived_s))
             waiting.clear()
     sleep_until(begun_s + to_s)
