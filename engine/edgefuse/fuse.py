@@ -25,14 +25,16 @@ _LINE = buffers.LINE // 4  # float32 values: every embedding begins on a cache l
 def fusion_of(bundle: Bundle, half: bool = False, config_place: str = "configuration") -> Fusion:
     """The fusion that a bundle asks for; a BundleError naming the file that does not fit.
 
-    half: hold the weights of a kernel as float16. ConfigError where they do not fit into it, or where there are none.
+    half: hold the weights of a kernel as float16, as those that are stored so always are. ConfigError where they do not
+    fit into it, or where there are none.
     """
     spec = bundle.manifest.fusion
     kernel = OPERATORS[spec.operator].backend == "kernel"
     if half and (not kernel or spec.grid is not None):
         raise ConfigError("the fusion of this bundle has no kernel weights", place=f"{config_place}: fusion_weights")
     if kernel:
-        return MapFusion(bundle) if spec.grid is not None else KernelFusion(bundle, half, config_place)
+        halves = half or spec.stored == "float16"
+        return MapFusion(bundle) if spec.grid is not None else KernelFusion(bundle, halves, config_place)
     return RoutedFusion(bundle) if spec.routes is not None else GraphFusion(bundle)
 
 
@@ -195,9 +197,10 @@ def _halved(weights: F32, place: str) -> F16:
 def _unpack(bundle: Bundle, file: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, F32]:
     sizes = [int(np.prod(shape)) for shape in shapes.values()]
     data, place = bundle[file], bundle.place(file)
-    if len(data) != 4 * sum(sizes):
-        raise BundleError(f"has {len(data)} bytes, the operator needs {4 * sum(sizes)}", place=place)
-    values = np.frombuffer(data, dtype="<f4").astype(np.float32)
+    dtype = np.dtype("<f2" if bundle.manifest.fusion.stored == "float16" else "<f4")
+    if len(data) != dtype.itemsize * sum(sizes):
+        raise BundleError(f"has {len(data)} bytes, the operator needs {dtype.itemsize * sum(sizes)}", place=place)
+    values = np.frombuffer(data, dtype).astype(np.float32)
     parts = np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
     for name, part in zip(shapes, parts, strict=True):
         if not np.isfinite(part).all():

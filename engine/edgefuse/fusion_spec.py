@@ -30,6 +30,7 @@ class FusionSpec(Strict):
 
     file    `fusion.bin` for an operator run by kernels, else the graph; with routes, the expert for the rest
     grid    rows and columns of the feature maps that are joined; None where embeddings are vectors
+    stored  how `fusion.bin` holds its numbers; in float16 it is half as large, and sums are still of float32
     width   length of the fused vector, or its channels: needed where only the graph knows it
     """
 
@@ -38,6 +39,7 @@ class FusionSpec(Strict):
     rank: Dim = 1
     activation: Literal["identity", "relu"]
     file: FileName
+    stored: Literal["float32", "float16"] = "float32"
     grid: tuple[Dim, Dim] | None = None
     width: Dim | None = None
     routes: RouteSpec | None = None
@@ -51,6 +53,8 @@ class FusionSpec(Strict):
             raise ValueError(f"activation {self.activation!r}: operator {self.operator!r} has {own!r}")
         if (self.routes is not None) != (self.operator == "dynamic"):
             raise ValueError("routes and operator 'dynamic' go together")
+        if self.stored != "float32" and (OPERATORS[self.operator].backend != "kernel" or self.grid is not None):
+            raise ValueError("stored is of weights that a kernel reads")
         if (self.width is not None) != (self.operator == "graph"):
             raise ValueError("width and operator 'graph' go together")
         return self

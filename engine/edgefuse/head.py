@@ -35,7 +35,7 @@ class Head:
         shape = (1, *bundle.manifest.head_shape)
         spec = bundle.manifest.head
         self._bits = (fused, select, buffers.zeros(math.prod(shape), np.float32)) if spec.presence_bits else None
-        read = fused if self._bits is None else self._bits[2]
+        self.read = fused if self._bits is None else self._bits[2]
         self._specs = spec.outputs
         self._buffers = {out.name: np.zeros((1, len(out.prior)), dtype=np.float32) for out in spec.outputs}
         ends = np.cumsum([len(out.prior) for out in spec.outputs]).tolist()
@@ -45,7 +45,7 @@ class Head:
         self._shape, self._free = shape[1:], _free(self._session)
         self._linear = spec.linear and self._free and self._bits is None and len(self._shape) == 1
         self._session.expect({"fused": Port("float32", shape)}, ports)
-        self._session.bind({"fused": read.reshape(shape)}, self._buffers)
+        self._session.bind({"fused": self.read.reshape(shape)}, self._buffers)
 
     def run(self) -> None:
         """Compute the outputs from the fused vector, and the mask, as they stand."""

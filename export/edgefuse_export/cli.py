@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefuse.command import Row, counted, finish, guarded, parser_of
-from edgefuse_export import datasheet_verb, grid_verb, mockup_verb, replay_verb, retrofit_verb, study_verb, train_verb
+from edgefuse_export import (
+    datasheet_verb,
+    grid_verb,
+    mockup_verb,
+    quantize_verb,
+    replay_verb,
+    retrofit_verb,
+    study_verb,
+    train_verb,
+)
 
 # Idle threads of torch sleep instead of spinning: on cores shared with other work that is several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -93,6 +102,12 @@ _VERBS: tuple[Row, ...] = (
         "Give a finished bundle the best stand-ins for its absent streams.",
         retrofit_verb.retrofit,
         retrofit_verb.options,
+    ),
+    (
+        "quantize",
+        "Put a bundle into smaller numbers, part by part, where that is faster and costs next to nothing.",
+        quantize_verb.quantize,
+        quantize_verb.options,
     ),
     (
         "study",

@@ -88,6 +88,12 @@ def _array(path: Path) -> Array:
     return array
 
 
+def first(data: Labelled, most: int) -> Labelled:
+    """The first moments, so many at most."""
+    index = np.arange(min(most, len(data)))
+    return Labelled(data.rows(index), data.labels[index], None if data.groups is None else data.groups[index])
+
+
 def halves(data: Labelled) -> tuple[Labelled, Labelled]:
     """Two halves, by recording where those are known, else row by row. ExportError where there is but one recording."""
     whose = np.arange(len(data)) if data.groups is None else np.unique(data.groups, return_inverse=True)[1]

@@ -28,11 +28,13 @@ def retrofit(arguments: argparse.Namespace) -> int:
     from edgefuse_export.retrofit import retrofit as fit
     from edgefuse_export.rewrite import rewrite
     from edgefuse_export.run import progress
+    from edgefuse_export.tasks import fitted_and_held_out
 
     bundle = bundles.read(arguments.bundle)
     offline = Offline(bundle)
     output = arguments.output or bundle.manifest.head.outputs[0].name
-    fitted, held = (of_labelled(offline, data, progress) for data in _data(arguments))
+    data = fitted_and_held_out(arguments.data, arguments.labelled, arguments.work, progress)
+    fitted, held = (of_labelled(offline, rows, progress) for rows in data)
     choice = fit(offline, output, fitted, held, progress)
     print(_table(choice.accuracy))
     print(f"chosen: {choice.best.name}, on half of {len(held)} held-out moments; the figures are of the other half")
@@ -41,19 +43,6 @@ def retrofit(arguments: argparse.Namespace) -> int:
     rewrite(bundle, out, {"fallback": fallback}, files)
     print(f"{out} written; `edgefuse-export datasheet` measures it")
     return finish(arguments, {"out": str(out), "chosen": choice.best.name, "accuracy": choice.accuracy})
-
-
-def _data(arguments: argparse.Namespace) -> tuple[Any, Any]:
-    """What is fitted on, and what is chosen by."""
-    from edgefuse_export.labelled import halves, read_labelled
-    from edgefuse_export.run import progress
-    from edgefuse_export.settings import Settings
-    from edgefuse_export.tasks import open_task
-
-    if arguments.labelled is not None:
-        return halves(read_labelled(arguments.labelled))
-    task = open_task(arguments.data, Settings(), arguments.work, progress)
-    return task.train, task.test
 
 
 def _parts(offline: Any, choice: Any) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -17,12 +17,18 @@ from edgefuse_export.errors import ExportError
 
 
 def rewrite(
-    bundle: Bundle, path: str | os.PathLike[str], changes: Mapping[str, Any], files: Mapping[str, bytes]
+    bundle: Bundle,
+    path: str | os.PathLike[str],
+    changes: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    *,
+    other_answers: bool = False,
 ) -> None:
     """Write to `path` the bundle with changed fields of its manifest and added or exchanged files, whole or not at all.
 
     The bundle must give its golden moments as they are, which ties it to the model it came from. Those in which a
-    stream is absent are recorded anew where another ladder stands in for it. ExportError or BundleError otherwise.
+    stream is absent are recorded anew where another ladder stands in for it, and all where its answers are others now.
+    ExportError or BundleError otherwise.
     """
     place = os.fspath(path)
     checks = verify(Engine(bundle))
@@ -31,19 +37,22 @@ def rewrite(
         raise ExportError(f"{bundle.path}: does not give its golden moments here, by {worst:.1e}: {place} not written")
     fields = {**bundle.manifest.model_dump(mode="json", exclude={"files"}), **changes}
     parts = {**bundle.files, **files}
-    if fields["fallback"]["ladder"] != list(bundle.manifest.fallback.ladder):
-        parts |= _recorded(bundles.parse(bundles.assemble(fields, parts), place))
+    if other_answers or fields["fallback"]["ladder"] != list(bundle.manifest.fallback.ladder):
+        parts |= _recorded(bundles.parse(bundles.assemble(fields, parts), place), whole=other_answers)
     data = bundles.assemble(fields, parts)
     bundles.parse(data, place)
     bundles.save(path, data)
 
 
-def _recorded(bundle: Bundle) -> dict[str, bytes]:
-    """What the engine answers to the golden moments in which a stream is absent, as the files that hold it."""
+def _recorded(bundle: Bundle, whole: bool) -> dict[str, bytes]:
+    """What the engine answers to the golden moments in which a stream is absent, as the files that hold it.
+
+    whole: to the others too.
+    """
     engine = Engine(bundle)
     files: dict[str, bytes] = {}
     for golden in bundle.manifest.golden:
-        if len(golden.samples) < len(bundle.manifest.streams):
+        if whole or len(golden.samples) < len(bundle.manifest.streams):
             outputs = engine.answer(golden_samples(bundle, golden)).outputs
             files |= {file: _npy(outputs[name]) for name, file in golden.outputs.items()}
     return files

@@ -57,12 +57,12 @@ def compose(model: FusionModel, bodies: Mapping[str, Any], fusion: Any, head: An
     for spec in model.specs:
         graph.input.append(_port(spec.name, spec.tensor_dtype, spec.tensor_shape))
         graph.node.append(_cast(spec.name, f"{spec.name}/{VALUES}"))
-        _append(graph, bodies[spec.name].graph, f"{spec.name}/", {f"{spec.name}/embedding": f"Fusion/{spec.name}"})
+        append(graph, bodies[spec.name].graph, f"{spec.name}/", {f"{spec.name}/embedding": f"Fusion/{spec.name}"})
     graph.input.append(helper.make_tensor_value_info("present", TensorProto.BOOL, [BATCH, len(model.specs)]))
     fused = "Fusion/fused" if model.presence_bits else "Head/fused"
-    _append(graph, fusion.graph, "Fusion/", {"Fusion/present": "present", "Fusion/fused": fused})
+    append(graph, fusion.graph, "Fusion/", {"Fusion/present": "present", "Fusion/fused": fused})
     graph.node.extend(_bits(fused) if model.presence_bits else ())
-    _append(graph, head.graph, "Head/", {})
+    append(graph, head.graph, "Head/", {})
     graph.node.extend(_some())
     graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "Axis"))
     for output in model.outputs:
@@ -174,7 +174,7 @@ def head_body(model: FusionModel) -> Any:
     return traced(_Heads(model), {"fused": torch.zeros(2, *model.fused_shape)}, names, "the head")
 
 
-def _append(graph: Any, part: Any, prefix: str, renamed: Mapping[str, str]) -> None:
+def append(graph: Any, part: Any, prefix: str, renamed: Mapping[str, str]) -> None:
     """Add the nodes and weights of `part` to `graph`, all their names under `prefix`, then some as `renamed` says."""
     own = onnx.GraphProto()
     own.CopyFrom(part)
