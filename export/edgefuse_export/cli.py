@@ -12,6 +12,7 @@ from edgefuse.command import Row, counted, finish, guarded, parser_of
 from edgefuse_export import (
     datasheet_verb,
     grid_verb,
+    growth_verb,
     mockup_verb,
     quantize_verb,
     replay_verb,
@@ -120,6 +121,12 @@ _VERBS: tuple[Row, ...] = (
         "Write a bundle of random weights, to time a model of that size before it is trained.",
         mockup_verb.mockup,
         mockup_verb.options,
+    ),
+    (
+        "growth",
+        "Time mock-ups as streams, embeddings, pictures, clouds, ticks and engines grow.",
+        growth_verb.growth,
+        growth_verb.options,
     ),
     (
         "grid",
