@@ -229,6 +229,11 @@ def test_the_tables_have_every_cell_and_the_studys_figures_where_its_depth_was_a
     assert [part.strip() for part in row.split("|")][3::2][:3] == ["67.5", "89.3", "46.5"]
     assert "| multconcat, depth measured | 60.0" in page
     assert "| camera alone | 80.0" in page and "80.6 |" in page
+    told = {line.split(" | ")[0]: line.split(" | ")[1:] for line in page.splitlines()}
+    assert told["| joint: depth measured less estimated"][0].startswith("+20.0 ")
+    assert told["| depth estimated: joint less frozen"][2].startswith("-40.0 ")
+    assert told["| joint, depth measured: the fusions less the better stream alone"][1].startswith("-20.0 ")
+    assert told["| frozen, depth measured: MultConcat less the other fusions"][0].startswith("+0.0 ")
 
 
 def test_the_verb_prints_and_writes_the_tables(

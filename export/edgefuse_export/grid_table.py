@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from edgefuse.types import F64
 from edgefuse_export.clip_encoders import FORMS
 from edgefuse_export.grid import DEPTHS, FUSIONS, Outcome
 from edgefuse_export.study_table import interval
@@ -59,7 +61,7 @@ def as_json(found: Sequence[Cell]) -> list[dict[str, Any]]:
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
-    """Three tables: trained jointly, on finished encoders, and alone."""
+    """Four tables: trained jointly, on finished encoders, alone, and what that comes to."""
     known = {(c.form, c.what, c.way): c for c in cells(outcomes)}
     n, seeds = outcomes[0].n, len({o.seed for o in outcomes})
     parts = [f"Accuracy in % on {n} clips, mean of {seeds} seeds (95 % over seeds and clips)."]
@@ -67,6 +69,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
         parts += [f"\n**{title}**\n", *_head()]
         parts += [_line(known, f"{fusion} {depth}", way) for depth in DEPTHS for fusion in FUSIONS]
     parts += ["\n**One stream alone**\n", *_head(), *(_line(known, name, "alone") for name in ALONE)]
+    parts += ["\n**Differences in points, paired by seed and clip**\n", *_differences(outcomes)]
     return "\n".join(parts) + "\n"
 
 
@@ -80,6 +83,69 @@ def _line(known: Mapping[tuple[str, str, str], Cell], what: str, way: str) -> st
     for form in FORMS:
         row += [str(known[form, what, way]), _studied(form, what)]
     return f"| {' | '.join(row)} |"
+
+
+def _differences(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """What can be told from three seeds: means over the fusions against each other."""
+    yield f"| {' | '.join(['', *FORMS])} |"
+    yield "| " + " | ".join(["---"] * (1 + len(FORMS))) + " |"
+    grids = {form: _Right([o for o in outcomes if o.form == form]) for form in FORMS}
+    for words, of in _comparisons():
+        yield f"| {words} | {' | '.join(_signed(of(grid)) for grid in grids.values())} |"
+
+
+def _comparisons() -> Iterator[tuple[str, Callable[[_Right], F64]]]:
+    for depth in DEPTHS:
+        for way in ("joint", "frozen"):
+            what = f"{way}, depth {depth}"
+            yield f"{what}: the fusions less the better stream alone", partial(_Right.gained, depth=depth, way=way)
+            yield f"{what}: MultConcat less the other fusions", partial(_Right.multconcat, depth=depth, way=way)
+        yield f"depth {depth}: joint less frozen", partial(_Right.joint, depth=depth)
+    yield "joint: depth measured less estimated", _Right.measured
+
+
+def _signed(differences: F64) -> str:
+    low, high = interval(differences, None)
+    return f"{100 * differences.mean():+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+class _Right:
+    """What one form's models got right, float64 [seeds, n], and differences of that."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        self._alone = [o for o in outcomes if o.fusion is None]
+        self._joint = [o for o in outcomes if o.fusion is not None]
+
+    def gained(self, depth: str, way: str) -> F64:
+        """The fusions' mean, less the stream that is better alone."""
+        return self._mean(FUSIONS, depth, way) - max(self._of("camera"), self._of(f"depth {depth}"), key=np.mean)
+
+    def multconcat(self, depth: str, way: str) -> F64:
+        """MultConcat less the mean of the others."""
+        others = [fusion for fusion in FUSIONS if fusion != "multconcat"]
+        return self._mean(["multconcat"], depth, way) - self._mean(others, depth, way)
+
+    def joint(self, depth: str) -> F64:
+        """The fusions' mean trained with their encoders, less on finished ones."""
+        return self._mean(FUSIONS, depth, "joint") - self._mean(FUSIONS, depth, "frozen")
+
+    def measured(self) -> F64:
+        """The fusions' mean with the depth that was measured, less with that which the camera tells."""
+        return self._mean(FUSIONS, "measured", "joint") - self._mean(FUSIONS, "estimated", "joint")
+
+    def _of(self, name: str) -> F64:
+        return np.array([o.rows(name) for o in self._alone], np.float64)
+
+    def _mean(self, fusions: Sequence[str], depth: str, way: str) -> F64:
+        if way == "frozen":
+            return _mean([self._of(f"{fusion} {depth}") for fusion in fusions])
+        rows = [[o.rows("joint") for o in self._joint if (o.fusion, o.depth) == (f, depth)] for f in fusions]
+        return _mean([np.array(row, np.float64) for row in rows])
+
+
+def _mean(parts: Sequence[F64]) -> F64:
+    whole: F64 = np.stack(parts).mean(0)
+    return whole
 
 
 def _words(what: str) -> str:
