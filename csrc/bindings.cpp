@@ -6,8 +6,9 @@
 
 namespace edgefuse {
 
-void bind_look(py::module_& m);  // in bindings_look.cpp
-void bind_maps(py::module_& m);  // in bindings_maps.cpp
+void bind_look(py::module_& m);    // in bindings_look.cpp
+void bind_resize(py::module_& m);  // in bindings_resize.cpp
+void bind_maps(py::module_& m);    // in bindings_maps.cpp
 
 namespace {
 
@@ -164,6 +165,7 @@ PYBIND11_MODULE(_kernels, m) {
         arg("z_edges_m").noconvert(), arg("count_cap"), arg("out").noconvert());
   bind_look(m);
   bind_maps(m);
+  bind_resize(m);
   m.def("isa", [] { return active().load()->isa; }, "The instruction set in use.");
   m.def("isas", &isas, "The instruction sets that this machine can run, widest last.");
   m.def("set_isa", [](const std::string& name) { active() = find_isa(name); }, "Use this one from now on.");

@@ -5,17 +5,6 @@
 namespace edgefuse {
 namespace {
 
-// An array of this many axes and of just this dtype, with any strides.
-template <class T>
-const uint8_t* data_of(const char* name, const py::array& a, py::ssize_t axes) {
-  if (!py::isinstance<py::array_t<T>>(a) || a.ndim() != axes) {
-    throw py::value_error(std::string(name) + " has the wrong dtype or shape");
-  }
-  if (!(a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
-    throw py::value_error(std::string(name) + " is unaligned");
-  return static_cast<const uint8_t*>(a.data());
-}
-
 py::tuple picture_grain(const py::array& image, int64_t left, int64_t columns, int64_t first, int64_t end, int64_t step,
                         int64_t fine, int64_t coarse) {
   const uint8_t* pixels = data_of<uint8_t>("image", image, 3);

@@ -33,6 +33,17 @@ inline void want(const char* name, const py::array& a, std::initializer_list<py:
     throw py::value_error(std::string(name) + " is unaligned");
 }
 
+// An array of this many axes and of just this dtype, with any strides.
+template <class T>
+inline const uint8_t* data_of(const char* name, const py::array& a, py::ssize_t axes) {
+  if (!py::isinstance<py::array_t<T>>(a) || a.ndim() != axes) {
+    throw py::value_error(std::string(name) + " has the wrong dtype or shape");
+  }
+  if (!(a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
+    throw py::value_error(std::string(name) + " is unaligned");
+  return static_cast<const uint8_t*>(a.data());
+}
+
 inline void want_output(const py::array& out, std::initializer_list<const py::array*> others) {
   require(out.writeable(), "an output is read-only");
   const auto begin = reinterpret_cast<uintptr_t>(out.data()), end = begin + static_cast<uintptr_t>(out.nbytes());

@@ -4,6 +4,7 @@
 #include "look.hpp"
 #include "maps.hpp"
 #include "project.hpp"
+#include "resize.hpp"
 #include "subset.hpp"
 
 #define EDGEFUSE_QUOTE_(name) #name
@@ -22,6 +23,8 @@ const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA),
                       picture_levels,
                       depth_counts,
                       cloud_counts,
-                      sweep_counts};
+                      sweep_counts,
+                      picture_area,
+                      depth_nearest};
 
 }  // namespace edgefuse::EDGEFUSE_ISA

@@ -192,6 +192,39 @@ struct Grid {
   float* out;              // [B + 2, rows, cols]
 };
 
+// A picture made smaller, each pixel the mean of the area that it covers, rounded half up:
+//
+//   out[i, j] = floor(sum over r, c of p(i, r) q(j, c) pixel(r, c) / (rows columns) + 1 / 2)
+//   p(i, r)   = length of [i rows, (i + 1) rows) and [r out_rows, (r + 1) out_rows) in common; q likewise of columns
+//
+// out must not overlap pixels. rows and columns are at most 2^14, and not less than those of out.
+struct Area {
+  const uint8_t* pixels;  // [rows, columns, 3], pixels of a row side by side
+  int64_t row_stride;     // bytes
+  int64_t rows;
+  int64_t columns;
+  int64_t out_rows;
+  int64_t out_columns;
+  int64_t taps;    // columns that one of out covers at most, those in part among them; up to columns
+  float* sums;     // [3 columns], scratch
+  int64_t* first;  // [out_columns], scratch
+  double* parts;   // [out_columns, taps], scratch
+  uint8_t* out;    // [out_rows, out_columns, 3]
+};
+
+// A depth picture at another size, out[i, j] = mm(floor(i rows / out_rows), floor(j columns / out_columns)).
+struct Nearest {
+  const uint8_t* mm;   // uint16, aligned
+  int64_t row_stride;  // bytes
+  int64_t column_stride;
+  int64_t rows;
+  int64_t columns;
+  int64_t out_rows;
+  int64_t out_columns;
+  int64_t* offsets;  // [out_columns], scratch
+  uint16_t* out;     // [out_rows, out_columns]
+};
+
 // One instruction set's kernels.
 struct Kernels {
   const char* isa;
@@ -205,6 +238,8 @@ struct Kernels {
   void (*depth_counts)(const Depth&);
   void (*cloud_counts)(const Cloud&);
   void (*sweep_counts)(const Sweep&);
+  void (*picture_area)(const Area&);
+  void (*depth_nearest)(const Nearest&);
 };
 
 }  // namespace edgefuse

@@ -44,7 +44,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("vigil", "drawing", "plain_yaml"),
     ("arguments",),
     ("reference", "reference_joins"),
-    ("reference_maps", "reference_subsets", "reference_looks"),
+    ("reference_maps", "reference_subsets", "reference_looks", "reference_resize"),
     ("algebra",),
     ("operators", "kernels"),
     ("fusion_spec", "fallback_spec", "config"),

@@ -89,6 +89,19 @@ def test_operators_do_as_onnx_runtime_does(
     np.testing.assert_allclose(given.numpy(), Session(data, "test").compute({"x": x})["y"], rtol=1e-6, atol=1e-7)
 
 
+def test_a_model_that_is_rebuilt_compiles_as_one_graph(tmp_path: Path) -> None:
+    """Where torch.compile must break a graph it runs half of it uncompiled, and is no fair peer."""
+    path = tmp_path / "m.efb"
+    export_bundle(path, small_model(), name="small", samples=raw_samples())
+    whole = Whole(load(path).bundle).eval()
+    with torch.inference_mode():
+        want = whole(*whole.example)
+        for have, value in zip(
+            torch.compile(whole, fullgraph=True, backend="eager")(*whole.example), want, strict=True
+        ):
+            torch.testing.assert_close(have, value)
+
+
 @pytest.mark.parametrize(
     ("node", "words"),
     [

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from edgefuse import arguments, reference, reference_joins, reference_looks, reference_maps, reference_subsets
+from edgefuse import (
+    arguments,
+    reference,
+    reference_joins,
+    reference_looks,
+    reference_maps,
+    reference_resize,
+    reference_subsets,
+)
 from edgefuse.arguments import I64, U16
 from edgefuse.errors import ConfigError
 from edgefuse.types import F16, F32, F64, U8
@@ -44,6 +52,13 @@ class Looks(Protocol):
     def sweep_counts(self, points: F32, slopes: F32, out: F64) -> None: ...
 
 
+class Resizes(Protocol):
+    """What brings pictures to another size: `edgefuse._kernels` and `reference_resize` both do."""
+
+    def picture_area(self, image: U8, out: U8) -> None: ...
+    def depth_nearest(self, depth_mm: U16, out: U16) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     backend: Backend
@@ -53,6 +68,7 @@ class _Table:
     subsets: Callable[[F32, U16, bool, int, F32, F32, F32], None]
     grid: Callable[[F32, float, float, float, F32, int, F32], int]
     looks: Looks
+    resizes: Resizes
 
 
 @functools.cache
@@ -71,18 +87,20 @@ def _table() -> _Table:
 
 
 def _cpp() -> _Table:
-    from edgefuse import _kernels as looks
+    from edgefuse import _kernels as own
     from edgefuse._kernels import Projection, fuse_join, fuse_maps, isa, isas, lidar_grid, subset_head
 
     pinned = os.environ.get("EDGEFUSE_ISA")
     why = f"EDGEFUSE_ISA={pinned}" if pinned else f"the widest of {', '.join(isas())} that this machine runs"
-    return _Table(Backend("c++", isa(), why), Projection, fuse_join, fuse_maps, subset_head, lidar_grid, looks)
+    return _Table(Backend("c++", isa(), why), Projection, fuse_join, fuse_maps, subset_head, lidar_grid, own, own)
 
 
 def _numpy(reason: str) -> _Table:
     backend = Backend("numpy", "numpy", reason)
     joins, maps, subsets = reference_joins.fuse_join, reference_maps.fuse_maps, reference_subsets.subset_head
-    return _Table(backend, reference.prepared, joins, maps, subsets, reference.lidar_grid, reference_looks)
+    return _Table(
+        backend, reference.prepared, joins, maps, subsets, reference.lidar_grid, reference_looks, reference_resize
+    )
 
 
 def backend() -> Backend:
@@ -194,6 +212,16 @@ def cloud_counts(points: F32, smallest: float, min_range_m: float, max_range_m: 
 def sweep_counts(points: F32, slopes: F32, out: F64) -> None:
     """How a sweep's points spread over azimuth and elevation; see `reference_looks.sweep_counts`."""
     _table().looks.sweep_counts(points, slopes, out)
+
+
+def picture_area(image: U8, out: U8) -> None:
+    """Make a picture smaller by means of areas; see `reference_resize.picture_area`."""
+    _table().resizes.picture_area(image, out)
+
+
+def depth_nearest(depth_mm: U16, out: U16) -> None:
+    """Bring a depth picture to another size; see `reference_resize.depth_nearest`."""
+    _table().resizes.depth_nearest(depth_mm, out)
 
 
 def _explain(refusal: Exception, check: Callable[[], None]) -> NoReturn:

@@ -27,6 +27,10 @@ DTYPES = {
 }
 
 
+# Whose inputs behind the first say how, not what: plain numbers, or torch.compile would break the graph at each.
+SET_BY_INPUTS = ("ReduceMean", "Reshape", "Slice", "Squeeze", "Unsqueeze")
+
+
 class GraphModule(nn.Module):
     """The module of a graph with one input; forward gives its outputs as a list, named by `outputs`.
 
@@ -39,6 +43,7 @@ class GraphModule(nn.Module):
         held = {value.name: torch.from_numpy(numpy_helper.to_array(value).copy()) for value in graph.initializer}
         (self.input,) = (value.name for value in graph.input if value.name not in held)
         self.outputs = [value.name for value in graph.output]
+        self._settings: dict[str, list[int]] = {}
         self._steps = self._folded(graph, held)
         self._held = {}
         for k, (name, value) in enumerate(held.items()):
@@ -48,9 +53,14 @@ class GraphModule(nn.Module):
     def forward(self, tensor: Tensor) -> list[Tensor]:
         values: dict[str, Any] = {self.input: tensor, "": None}
         for operator, inputs, outputs, attributes in self._steps:
-            given = [values[name] if name in values else getattr(self, self._held[name]) for name in inputs]
-            values[outputs[0]] = operator(given, attributes)
+            values[outputs[0]] = operator([self._value(values, name) for name in inputs], attributes)
         return [values[name] for name in self.outputs]
+
+    def _value(self, values: Mapping[str, Any], name: str) -> Any:
+        """What is computed, or held: as a tensor, or as whole numbers where they are settings."""
+        if name in values:
+            return values[name]
+        return self._settings[name] if name in self._settings else getattr(self, self._held[name])
 
     def _folded(self, graph: Any, held: dict[str, Tensor]) -> list[tuple[Operator, list[str], list[str], Attributes]]:
         """The steps that depend on the input; what the others give is put into `held`."""
@@ -65,13 +75,27 @@ class GraphModule(nn.Module):
             if node.op_type in ("Shape", "Constant") or all(name in held or not name for name in node.input):
                 held[node.output[0]] = values[node.output[0]]
             else:
-                steps.append(step)
+                steps.append((step[0], self._named(node, held), *step[2:]))
         return steps
+
+    def _named(self, node: Any, held: Mapping[str, Tensor]) -> list[str]:
+        """The inputs of a step; those that are settings go under names of their own, as numbers."""
+        names = list(node.input)
+        for k in range(1, len(names) if node.op_type in SET_BY_INPUTS else 0):
+            if names[k] in held:
+                names[k], value = f"{names[k]}, as settings", held[names[k]]
+                self._settings[names[k]] = _numbers(value)
+        return names
 
 
 def _example(graph: Any, name: str) -> Tensor:
     kind = next(value.type.tensor_type for value in graph.input if value.name == name)
     return torch.zeros([axis.dim_value or 1 for axis in kind.shape.dim], dtype=DTYPES[kind.elem_type])
+
+
+def _numbers(given: Any) -> list[int]:
+    """Settings as they are while the module is made, and after."""
+    return given if isinstance(given, list) else given.reshape(-1).tolist()
 
 
 def _conv(given: Sequence[Any], attributes: Attributes) -> Any:
@@ -99,9 +123,9 @@ def _batch_norm(given: Sequence[Any], attributes: Attributes) -> Tensor:
 
 def _slice(given: Sequence[Any], attributes: Attributes) -> Any:
     x, starts, ends, *more = given
-    axes = more[0].tolist() if more else range(len(starts))
-    steps = more[1].tolist() if len(more) > 1 else [1] * len(starts)
-    for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
+    axes = _numbers(more[0]) if more else range(len(starts))
+    steps = _numbers(more[1]) if len(more) > 1 else [1] * len(starts)
+    for axis, start, end, step in zip(axes, _numbers(starts), _numbers(ends), steps, strict=True):
         index: list[Any] = [slice(None)] * x.ndim
         index[axis] = slice(start, end, step)
         x = x[tuple(index)]
@@ -116,7 +140,7 @@ def _pool(given: Sequence[Any], attributes: Attributes) -> Any:
 
 
 def _mean(given: Sequence[Any], attributes: Attributes) -> Any:
-    axes = given[1].tolist() if len(given) > 1 else attributes["axes"]
+    axes = _numbers(given[1]) if len(given) > 1 else attributes["axes"]
     return given[0].mean(dim=axes, keepdim=bool(attributes.get("keepdims", 1)))
 
 
@@ -127,7 +151,7 @@ def _clip(given: Sequence[Any], attributes: Attributes) -> Any:
 
 def _axes(given: Sequence[Any], apply: Callable[[Any, int], Any], order: Callable[[list[int]], list[int]]) -> Any:
     x = given[0]
-    for axis in order(given[1].reshape(-1).tolist()):
+    for axis in order(_numbers(given[1])):
         x = apply(x, axis)
     return x
 
@@ -160,7 +184,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Mul": lambda x, _: x[0] * x[1],
     "ReduceMean": _mean,
     "Relu": lambda x, _: torch.relu(x[0]),
-    "Reshape": lambda x, _: x[0].reshape([n or x[0].shape[k] for k, n in enumerate(x[1].tolist())]),
+    "Reshape": lambda x, _: x[0].reshape([n or x[0].shape[k] for k, n in enumerate(_numbers(x[1]))]),
     "Shape": lambda x, a: torch.tensor(list(x[0].shape)[a.get("start", 0) : a.get("end")]),
     "Sigmoid": lambda x, _: torch.sigmoid(x[0]),
     "Slice": _slice,

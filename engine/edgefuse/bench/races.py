@@ -27,6 +27,7 @@ from edgefuse.types import Array
 
 ENGINE, BOUND, GRAPH = "engine", "one graph, bound", "one graph"
 ALL_SUBSETS = 4  # streams, at most, of which every subset is raced
+CALM_S = 0.005  # longer than OpenMP's idle threads spin by default
 EXPLAINED = "engine, explained"  # with what each stream made of every answer
 
 # What others would use instead, by name; made only where they are asked for, as they need heavy packages.
@@ -77,8 +78,16 @@ def fresh(stand: Stand) -> Section:
     left_out = {name: make for name, make in made.items() if isinstance(make, str)}
     peers = {name: make for name, make in made.items() if not isinstance(make, str)}
     rivals = stand.rivals({GRAPH: one_graph, BOUND: one_graph_bound, **peers})
-    timings = stand.race({ENGINE: own, **rivals}, least_s=stand.profile.least_s)
+    pause = calm if peers else None  # their idle threads spin, into whoever comes next
+    timings = stand.race({ENGINE: own, **rivals}, least_s=stand.profile.least_s, pause=pause)
     return compared("all streams fresh", timings, stages=table(own.rows(timings[0].ms.size)), left_out=left_out)
+
+
+def calm() -> None:
+    """Wait, without letting go of the core, until the threads of the contender before have gone to sleep."""
+    until_s = time.perf_counter() + CALM_S
+    while time.perf_counter() < until_s:
+        pass
 
 
 def in_hand(stand: Stand) -> Section:

@@ -55,16 +55,9 @@ def middle(image: Array, width: int, height: int) -> Array:
     return image[top : top + keep_rows, left : left + keep_cols]
 
 
-def resize_into(image: Array, params: ImageParams, out: Array, *, smooth: bool) -> None:
-    """Fit image [H, W, ...] into out [height, width, ...]: area-averaged when smooth, nearest pixel when not."""
-    import cv2
-
-    part = middle(image, params.width, params.height) if params.fit == "crop" else image
-    if part.shape == out.shape:
-        np.copyto(out, part)
-        return
-    method = cv2.INTER_AREA if smooth else cv2.INTER_NEAREST
-    np.copyto(out, cv2.resize(part, (params.width, params.height), interpolation=method))
+def fitted(image: Array, params: ImageParams) -> Array:
+    """What of image [H, W, ...] the encoder is to see (a view)."""
+    return middle(image, params.width, params.height) if params.fit == "crop" else image
 
 
 def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:
@@ -72,7 +65,16 @@ def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:
 
 
 def _preprocess(payload: U8, params: ImageParams, out: U8) -> None:
-    resize_into(payload, params, out, smooth=True)
+    part = fitted(payload, params)
+    if part.shape == out.shape:
+        np.copyto(out, part)
+    elif part.shape[0] >= out.shape[0] and part.shape[1] >= out.shape[1]:
+        dense = part.strides[1:] == (3, 1)
+        kernels.picture_area(part if dense else np.ascontiguousarray(part), out)
+    else:
+        import cv2
+
+        np.copyto(out, cv2.resize(part, (params.width, params.height), interpolation=cv2.INTER_AREA))
 
 
 def _content(payload: U8, checks: CameraChecks) -> Reason | None:

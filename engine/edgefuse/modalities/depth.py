@@ -10,7 +10,7 @@ from pydantic import Field
 
 from edgefuse import kernels
 from edgefuse.modalities.base import CommonChecks, Modality
-from edgefuse.modalities.camera import MAX_SIDE, ROWS_LOOKED_AT, ImageParams, resize_into
+from edgefuse.modalities.camera import MAX_SIDE, ROWS_LOOKED_AT, ImageParams, fitted
 from edgefuse.schema import Fraction
 from edgefuse.types import Reason
 
@@ -42,7 +42,7 @@ def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:
 
 def _preprocess(payload: U16, params: ImageParams, out: U16) -> None:
     # Averaging a hole with a wall would invent a distance that nothing has.
-    resize_into(payload, params, out, smooth=False)
+    kernels.depth_nearest(fitted(payload, params), out)
 
 
 def _content(payload: U16, checks: DepthChecks) -> Reason | None:
