@@ -109,6 +109,8 @@ def test_the_layout_of_a_payload_in_memory_does_not_matter(kind: str, fit: Liter
     for layout in (np.asfortranarray(payload), backwards, spread, shifted):
         np.testing.assert_array_equal(layout, payload)
         np.testing.assert_array_equal(tensor_of(kind, layout, params), plain)
+        checks = KINDS[kind].checks()
+        assert KINDS[kind].refusal(layout, payload.shape, checks) == KINDS[kind].refusal(payload, payload.shape, checks)
 
 
 def noisy(level: int) -> Array:

@@ -117,6 +117,11 @@ def in_order(payload: Array) -> Array:
     return np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
 
 
+def aligned(payload: Array) -> Array:
+    """The payload where a kernel may read it whatever its strides: itself, unless it lies on an odd address."""
+    return payload if payload.flags.aligned else payload.copy()
+
+
 def denormal_share(values: Array) -> float:
     """Part of the nonzero values, any shape, float32, that are too small to compute with; of a sample of them."""
     sizes = np.abs(spread(values.reshape(-1), CLOUD_VALUES))

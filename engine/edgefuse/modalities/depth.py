@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgefuse import kernels
-from edgefuse.modalities.base import CommonChecks, Modality
+from edgefuse.modalities.base import CommonChecks, Modality, aligned
 from edgefuse.modalities.camera import MAX_SIDE, ROWS_LOOKED_AT, ImageParams, fitted
 from edgefuse.schema import Fraction
 from edgefuse.types import Reason
@@ -42,14 +42,14 @@ def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:
 
 def _preprocess(payload: U16, params: ImageParams, out: U16) -> None:
     # Averaging a hole with a wall would invent a distance that nothing has.
-    kernels.depth_nearest(fitted(payload, params), out)
+    kernels.depth_nearest(aligned(fitted(payload, params)), out)
 
 
 def _content(payload: U16, checks: DepthChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
     step = max(1, payload.shape[0] // ROWS_LOOKED_AT)
-    measured, at_limit, pairs, torn = kernels.depth_counts(payload, step, checks.max_range_mm or 65535)
+    measured, at_limit, pairs, torn = kernels.depth_counts(aligned(payload), step, checks.max_range_mm or 65535)
     if measured < checks.min_measured * payload.size:
         return "too_few_pixels"
     # Two pixels of a wall are never exactly as far: noise alone spreads them.
