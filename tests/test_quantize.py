@@ -25,7 +25,8 @@ from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.errors import ExportError  # noqa: E402
 from edgefuse_export.labelled import Labelled  # noqa: E402
 from edgefuse_export.lower_precision import in_float16, in_int8  # noqa: E402
-from edgefuse_export.quantize import FUSION, Ground, Tried, candidates, chosen, ground, lost_by  # noqa: E402
+from edgefuse_export.parts import FUSION  # noqa: E402
+from edgefuse_export.quantize import Ground, Tried, candidates, chosen, ground, lost_by  # noqa: E402
 from edgefuse_export.splice import HEAD, spliced  # noqa: E402
 from small_model import NAMES, raw_samples, small_model, tensors  # noqa: E402
 from tiny import Tiny, linear  # noqa: E402

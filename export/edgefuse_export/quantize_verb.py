@@ -60,7 +60,8 @@ def quantize(arguments: argparse.Namespace) -> int:
 def _write(own: Ground, best: Sequence[Tried], out: Path) -> dict[str, Any]:
     """Write the bundle; how large and how fast it is beside what it was."""
     from edgefuse import bundle as bundles
-    from edgefuse_export.quantize import changes_for, portable, whole_time
+    from edgefuse_export.parts import changes_for, portable
+    from edgefuse_export.quantize import whole_time
     from edgefuse_export.rewrite import rewrite
 
     before, parts = own.bundle, {t.part: t.content for t in best}
