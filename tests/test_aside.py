@@ -53,9 +53,11 @@ def test_what_a_job_raises_in_either_thread_is_raised_by_share_after_all_are_don
 
 
 def test_its_thread_begins_with_the_first_call_and_ends_when_closed(second: Aside) -> None:
-    assert "edgefuse aside" not in {t.name for t in threading.enumerate()}
+    before = set(threading.enumerate())
     second.share([time.time])
-    (own,) = [t for t in threading.enumerate() if t.name == "edgefuse aside"]
+    (own,) = [t for t in set(threading.enumerate()) - before if t.name == "edgefuse aside"]
+    second.share([time.time])
+    assert {t for t in threading.enumerate() if t.name == "edgefuse aside"} - before == {own}
     second.close()
     own.join(10.0)
     assert not own.is_alive() and not second.useful
