@@ -80,7 +80,7 @@ def test_every_executor_gives_the_same_answers_from_the_same_samples(bundle: Pat
 def test_payloads_preprocessed_side_by_side_give_the_same_answers(
     bundle: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = answers(bundle, seed)
+    alone, before = answers(bundle, seed), set(threading.enumerate())
     threads = set[int]()
     share = Aside.share
 
@@ -97,13 +97,9 @@ def test_payloads_preprocessed_side_by_side_give_the_same_answers(
     monkeypatch.setattr(Aside, "share", watched)
     assert answers(bundle, seed) == alone
     assert len(threads) == 2
-    assert not [thread for thread in threading.enumerate() if thread.name == "edgefuse aside" and wait_for(thread)]
-
-
-def wait_for(thread: threading.Thread) -> bool:
-    """Is it still there after a while?"""
-    thread.join(10.0)
-    return thread.is_alive()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10.0)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("config", [{"executor": "workers"}, {"deadline_ms": 60_000.0}])
