@@ -127,6 +127,12 @@ def test_what_is_lost_is_that_of_the_worst_subset(measured: Ground) -> None:
     assert lost > 5.0 and "radar" in subset
 
 
+def test_a_part_that_overflows_is_refused_and_the_others_are_still_tried(measured: Ground) -> None:
+    huge = linear("e", "input", "embedding", np.full((3, 2), 3e38, np.float32), np.zeros(2, np.float32))
+    told = quantize._tried(measured, "radar", "float16", lambda: huge)
+    assert told.refused is not None and "the encoder gives nothing usable: non_finite" in told.refused
+
+
 def of(part: str, lost: float, p50: float = 0.5, refused: str | None = None, content: bytes = b"") -> Tried:
     return Tried(part, "int8", content, {"p50": p50, "low": p50, "high": p50}, lost, ("imu",), refused)
 

@@ -5,6 +5,7 @@ The only module that imports onnxruntime. Sessions are made from bytes that were
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,8 +84,9 @@ def _found(threads: int) -> Pool:
     return Pool(True, threads, "the pool that this process had made before")
 
 
+@functools.cache
 def cores() -> int:
-    """Those that this process may run on."""
+    """Those that this process may run on, as it was first asked."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

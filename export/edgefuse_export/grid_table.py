@@ -63,19 +63,19 @@ def as_json(found: Sequence[Cell]) -> list[dict[str, Any]]:
 def markdown(outcomes: Sequence[Outcome]) -> str:
     """Four tables: trained jointly, on finished encoders, alone, and what that comes to."""
     known = {(c.form, c.what, c.way): c for c in cells(outcomes)}
+    head = _head(["streams", *(column for form in FORMS for column in (form, "the study"))])
     n, seeds = outcomes[0].n, len({o.seed for o in outcomes})
     parts = [f"Accuracy in % on {n} clips, mean of {seeds} seeds (95 % over seeds and clips)."]
     for way, title in (("joint", "Encoders and fusion trained together"), ("frozen", "Fusion on finished encoders")):
-        parts += [f"\n**{title}**\n", *_head()]
+        parts += [f"\n**{title}**\n", *head]
         parts += [_line(known, f"{fusion} {depth}", way) for depth in DEPTHS for fusion in FUSIONS]
-    parts += ["\n**One stream alone**\n", *_head(), *(_line(known, name, "alone") for name in ALONE)]
+    parts += ["\n**One stream alone**\n", *head, *(_line(known, name, "alone") for name in ALONE)]
     parts += ["\n**Differences in points, paired by seed and clip**\n", *_differences(outcomes)]
     return "\n".join(parts) + "\n"
 
 
-def _head() -> list[str]:
-    columns = ["streams", *(f"{form} | the study" for form in FORMS)]
-    return [f"| {' | '.join(columns)} |", "| " + " | ".join(["---"] * (1 + 2 * len(FORMS))) + " |"]
+def _head(columns: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(columns)} |", "| " + " | ".join(["---"] * len(columns)) + " |"]
 
 
 def _line(known: Mapping[tuple[str, str, str], Cell], what: str, way: str) -> str:
@@ -87,8 +87,7 @@ def _line(known: Mapping[tuple[str, str, str], Cell], what: str, way: str) -> st
 
 def _differences(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """What can be told from three seeds: means over the fusions against each other."""
-    yield f"| {' | '.join(['', *FORMS])} |"
-    yield "| " + " | ".join(["---"] * (1 + len(FORMS))) + " |"
+    yield from _head(["", *FORMS])
     grids = {form: _Right([o for o in outcomes if o.form == form]) for form in FORMS}
     for words, of in _comparisons():
         yield f"| {words} | {' | '.join(_signed(of(grid)) for grid in grids.values())} |"

@@ -13,6 +13,7 @@ from edgefuse.bench.moments import whole_moment
 from edgefuse.bench.timing import interleave
 from edgefuse.bundle import Bundle
 from edgefuse.engine import Engine
+from edgefuse.errors import EdgefuseError
 from edgefuse.offline import Offline
 from edgefuse.types import F32, F64, Rung
 from edgefuse_export.datasheet import asked_subsets
@@ -137,7 +138,7 @@ def _tried(own: Ground, part: str, precision: str, make: Callable[[], bytes]) ->
         content = make()
         time = _time(own, part, content)
         lost, subset = lost_by(own, {part: content})
-    except ExportError as error:
+    except EdgefuseError as error:  # of the tools, of ONNX Runtime, or for embeddings that overflow
         return Tried(part, precision, b"", {}, 0.0, (), str(error))
     # The fusion's file is half as large whatever its time, which reading the weights bounds.
     surely = time["low"] <= 1.0 if part == FUSION else time["high"] < 1.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.command import counted, finish, positive
+from edgefuse_export import fitted
 
 if TYPE_CHECKING:
     from edgefuse.bundle import Bundle
@@ -16,16 +17,10 @@ if TYPE_CHECKING:
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Which bundle, what to calibrate and to measure on, and how much may be lost."""
-    parser.add_argument("bundle", help="an .efb file")
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--data", help="a task: ranges from its training rows, measured on the others")
-    data.add_argument("--labelled", type=Path, help="a folder of STREAM.npy and labels.npy; see `datasheet`")
-    parser.add_argument("--output", help="the output that must not suffer (default: the first)")
+    fitted.options(parser)
     parser.add_argument("--most-lost", type=positive, default=0.5, help="points that a subset may lose (default 0.5)")
     parser.add_argument("--calibration", type=counted, default=200, help="samples for the ranges (default 200)")
     parser.add_argument("--rounds", type=counted, default=300, help="of every timing (default 300)")
-    parser.add_argument("--work", type=Path, default=Path("runs/datasheet"), help="where data that is made is kept")
-    parser.add_argument("--out", type=Path, help="the bundle to write (default: the same file)")
 
 
 def quantize(arguments: argparse.Namespace) -> int:
@@ -34,10 +29,9 @@ def quantize(arguments: argparse.Namespace) -> int:
     from edgefuse_export.labelled import first
     from edgefuse_export.quantize import candidates, chosen, ground
     from edgefuse_export.run import progress
-    from edgefuse_export.tasks import fitted_and_held_out
 
     bundle = bundles.read(arguments.bundle)
-    seen, held = fitted_and_held_out(arguments.data, arguments.labelled, arguments.work, progress)
+    seen, held = fitted.data_of(arguments)
     output = arguments.output or bundle.manifest.head.outputs[0].name
     own = ground(bundle, output, held, arguments.most_lost, progress, arguments.rounds)
     tried = candidates(own, first(seen, arguments.calibration), progress)
@@ -59,8 +53,7 @@ def quantize(arguments: argparse.Namespace) -> int:
 
 def _write(own: Ground, best: Sequence[Tried], out: Path) -> dict[str, Any]:
     """Write the bundle; how large and how fast it is beside what it was."""
-    from edgefuse import bundle as bundles
-    from edgefuse_export.parts import changes_for, portable
+    from edgefuse_export.parts import changes_for, exchanged, portable
     from edgefuse_export.quantize import whole_time
     from edgefuse_export.rewrite import rewrite
 
@@ -69,9 +62,10 @@ def _write(own: Ground, best: Sequence[Tried], out: Path) -> dict[str, Any]:
     said = ", ".join(f"{t.part} {t.precision}" for t in best)
     changes["provenance"] = {**before.manifest.provenance, "quantized": said}
     files |= _sheet(before) | {before.manifest.graph: portable(before, parts)}
+    after = exchanged(before, parts)
+    told = {"size": round(_size(after) / _size(before), 4), "time": whole_time(before, after, own.rounds)}
     rewrite(before, out, changes, files, other_answers=True)
-    after = bundles.read(out)
-    return {"size": round(_size(after) / _size(before), 4), "time": whole_time(before, after, own.rounds)}
+    return told
 
 
 def _sheet(bundle: Bundle) -> dict[str, bytes]:

@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.command import finish
+from edgefuse_export import fitted
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Which bundle, and which data to fit and to choose by."""
-    parser.add_argument("bundle", help="an .efb file")
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--data", help="a task: fitted on its training rows, chosen on the others")
-    data.add_argument("--labelled", type=Path, help="a folder of STREAM.npy and labels.npy; see `datasheet`")
-    parser.add_argument("--output", help="which class output to choose by (default: the first)")
-    parser.add_argument("--work", type=Path, default=Path("runs/datasheet"), help="where data that is made is kept")
-    parser.add_argument("--out", type=Path, help="the bundle to write (default: the same file)")
+    fitted.options(parser)
 
 
 def retrofit(arguments: argparse.Namespace) -> int:
@@ -28,14 +23,13 @@ def retrofit(arguments: argparse.Namespace) -> int:
     from edgefuse_export.retrofit import retrofit as fit
     from edgefuse_export.rewrite import rewrite
     from edgefuse_export.run import progress
-    from edgefuse_export.tasks import fitted_and_held_out
 
     bundle = bundles.read(arguments.bundle)
     offline = Offline(bundle)
     output = arguments.output or bundle.manifest.head.outputs[0].name
-    data = fitted_and_held_out(arguments.data, arguments.labelled, arguments.work, progress)
-    fitted, held = (of_labelled(offline, rows, progress) for rows in data)
-    choice = fit(offline, output, fitted, held, progress)
+    data = fitted.data_of(arguments)
+    seen, held = (of_labelled(offline, rows, progress) for rows in data)
+    choice = fit(offline, output, seen, held, progress)
     print(_table(choice.accuracy))
     print(f"chosen: {choice.best.name}, on half of {len(held)} held-out moments; the figures are of the other half")
     out = arguments.out or Path(arguments.bundle)

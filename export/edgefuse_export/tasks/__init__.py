@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgefuse_export.errors import ExportError
-from edgefuse_export.labelled import Labelled, halves, read_labelled
 from edgefuse_export.settings import Settings
 from edgefuse_export.task import Task
 from edgefuse_export.tasks import digits, hydraulic, rgbd, site, utd_mhad
@@ -29,13 +28,3 @@ def open_task(name: str, settings: Settings, work: Path, progress: Progress) -> 
     if kind not in TASKS:
         raise ExportError(f"no data {name!r}; known: {', '.join(TASKS)}, those of a recording as NAME:DIR")
     return TASKS[kind](Path(place) if place else None, settings, work, progress)
-
-
-def fitted_and_held_out(
-    name: str | None, folder: Path | None, work: Path, progress: Progress
-) -> tuple[Labelled, Labelled]:
-    """What may be fitted on and what is measured on: the halves of a folder as of `read_labelled`, or a task's rows."""
-    if folder is not None:
-        return halves(read_labelled(folder))
-    task = open_task(str(name), Settings(), work, progress)
-    return task.train, task.test
