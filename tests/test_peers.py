@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the extra `export` is not installed
 
 from edgefuse import bundle as bundles  # noqa: E402
 from edgefuse import load  # noqa: E402
-from edgefuse.bench.contenders import Preparing  # noqa: E402
+from edgefuse.bench.contenders import Coarse, Preparing  # noqa: E402
 from edgefuse.bench.moments import moments  # noqa: E402
 from edgefuse.doctor import shipped_bundle  # noqa: E402
 from edgefuse_export import ExportError, export_bundle  # noqa: E402
@@ -33,6 +34,21 @@ def test_torch_gives_the_engines_answer_on_the_shipped_bundle() -> None:
     for moment in played[:4]:
         want = engine.answer(moment).outputs["action"]
         np.testing.assert_allclose(answer()["action"], want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["OpenVINO, fp32", "OpenVINO, its default"])
+def test_openvino_gives_the_engines_answer_and_keeps_its_buffers(name: str) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    engine = load(shipped_bundle())
+    played = moments(engine.bundle)
+    make = peers(engine.bundle)[name]
+    assert not isinstance(make, str)
+    within = make.tolerance if isinstance(make, Coarse) else 1e-4
+    answer = make(Preparing(engine, played))
+    gc.collect()
+    for moment in played[:4]:
+        want = engine.answer(moment).outputs["action"]
+        np.testing.assert_allclose(answer()["action"], want, rtol=1e-4, atol=within * np.abs(want).max())
 
 
 def test_nothing_is_left_of_the_arithmetic_of_shapes() -> None:
