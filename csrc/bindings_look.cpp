@@ -47,7 +47,7 @@ py::tuple picture_levels(const py::array& image, int64_t step, int dark, int bri
 
 py::tuple depth_counts(const py::array& depth_mm, int64_t step, int limit_mm) {
   const uint8_t* mm = data_of<uint16_t>("depth_mm", depth_mm, 2);
-  require(step >= 1, "step must be at least 1");
+  require(step >= 1 && depth_mm.size() < int64_t{1} << 31, "step must be at least 1, and depth_mm smaller");
   int64_t out[4];
   const Depth d{mm, depth_mm.strides(0), depth_mm.strides(1), depth_mm.shape(0), depth_mm.shape(1), step, limit_mm,
                 out};
@@ -79,6 +79,16 @@ void sweep_counts(const Array<float>& points, const Array<float>& slopes, Array<
   active().load()->sweep_counts(s);
 }
 
+uint64_t digest(const py::array& values) {
+  const py::array dense = py::array::ensure(values, py::array::c_style);
+  require(bool(dense), "values must be an array");
+  uint64_t out = 0;
+  const Digest d{static_cast<const uint8_t*>(dense.data()), dense.nbytes(), &out};
+  py::gil_scoped_release unlocked;
+  active().load()->digest(d);
+  return out;
+}
+
 }  // namespace
 
 void bind_look(py::module_& m) {
@@ -90,6 +100,7 @@ void bind_look(py::module_& m) {
   m.def("cloud_counts", &cloud_counts, arg("points").noconvert(), arg("smallest"), arg("min_range_m"),
         arg("max_range_m"));
   m.def("sweep_counts", &sweep_counts, arg("points").noconvert(), arg("slopes").noconvert(), arg("out").noconvert());
+  m.def("digest", &digest, arg("values").noconvert());
 }
 
 }  // namespace edgefuse

@@ -1,4 +1,5 @@
 // Fills the kernel table of one instruction set; CMake compiles this file once for each, naming it by EDGEFUSE_ISA.
+#include "digest.hpp"
 #include "grid.hpp"
 #include "join.hpp"
 #include "look.hpp"
@@ -24,6 +25,7 @@ const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA),
                       depth_counts,
                       cloud_counts,
                       sweep_counts,
+                      digest,
                       picture_area,
                       depth_nearest};
 

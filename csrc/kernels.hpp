@@ -238,6 +238,7 @@ struct Kernels {
   void (*depth_counts)(const Depth&);
   void (*cloud_counts)(const Cloud&);
   void (*sweep_counts)(const Sweep&);
+  void (*digest)(const Digest&);
   void (*picture_area)(const Area&);
   void (*depth_nearest)(const Nearest&);
 };

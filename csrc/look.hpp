@@ -87,46 +87,39 @@ inline uint16_t depth_at(const uint8_t* row, int64_t column_stride, int64_t colu
   return *reinterpret_cast<const uint16_t*>(row + column * column_stride);
 }
 
-// Pixels of a row that hold a measurement, and of those with at least `least` mm; the farthest goes to `most`.
-inline int64_t measured_of(const uint8_t* row, int64_t stride, int64_t columns, int32_t least, int32_t* most) {
-  int32_t count = 0, largest = *most;
-  if (stride == 2) {
-    const auto* mm = reinterpret_cast<const uint16_t*>(row);
-    for (int64_t c = 0; c < columns; ++c) {
-      const int32_t v = mm[c];
-      count += v >= least;
-      largest = v > largest ? v : largest;
-    }
-  } else {
-    for (int64_t c = 0; c < columns; ++c) {
-      const int32_t v = depth_at(row, stride, c);
-      count += v >= least;
-      largest = v > largest ? v : largest;
+// Looks at every step-th row of d with f(row, stride); the usual stride is a constant, so that the compiler may use
+// lanes.
+template <class Look>
+inline void rows_of(const Depth& d, Look f) {
+  for (int64_t r = 0; r < d.rows; r += d.step) {
+    const uint8_t* row = d.mm + r * d.row_stride;
+    if (d.column_stride == 2) {
+      f(row, int64_t{2});
+    } else {
+      f(row, d.column_stride);
     }
   }
-  *most = largest;
-  return count;
 }
 
 inline void depth_counts(const Depth& d) {
-  int64_t measured = 0, far = 0, pairs = 0, torn = 0;
-  int32_t most = 0, ignored = 0;
-  for (int64_t r = 0; r < d.rows; ++r) {
-    measured += measured_of(d.mm + r * d.row_stride, d.column_stride, d.columns, 1, &most);
-  }
-  const int32_t limit = most < d.limit_mm ? most : d.limit_mm;
-  for (int64_t r = 0; r < d.rows; ++r) {
-    far += measured_of(d.mm + r * d.row_stride, d.column_stride, d.columns, limit, &ignored);
-  }
-  for (int64_t r = 0; r < d.rows; r += d.step) {
-    const uint8_t* row = d.mm + r * d.row_stride;
+  int32_t measured = 0, far = 0, pairs = 0, torn = 0, most = 0;
+  rows_of(d, [&](const uint8_t* row, int64_t stride) {
+    for (int64_t c = 0; c < d.columns; ++c) {
+      const int32_t v = depth_at(row, stride, c);
+      measured += v > 0;
+      most = v > most ? v : most;
+    }
     for (int64_t c = 1; c < d.columns; ++c) {
-      const int32_t a = depth_at(row, d.column_stride, c - 1), b = depth_at(row, d.column_stride, c);
+      const int32_t a = depth_at(row, stride, c - 1), b = depth_at(row, stride, c);
       const int32_t near = a < b ? a : b, farther = a < b ? b : a;
       pairs += near > 0;
       torn += (near > 0) & (farther - near > near / 2);
     }
-  }
+  });
+  const int32_t limit = most < d.limit_mm ? most : d.limit_mm;
+  rows_of(d, [&](const uint8_t* row, int64_t stride) {
+    for (int64_t c = 0; c < d.columns; ++c) far += depth_at(row, stride, c) >= limit;
+  });
   const int64_t found[4] = {measured, far, pairs, torn};
   for (int64_t k = 0; k < 4; ++k) d.out[k] = found[k];
 }
@@ -170,33 +163,54 @@ inline void cloud_counts(const Cloud& c) {
 
 // The 5-degree sector of a direction, counted from -180 degrees: by its octant, and by how many of the slopes
 // tan(5 j degrees), j = 1 to 8, it reaches; comparisons of single divisions are the same everywhere.
-inline int64_t sector_of(const float* slopes, float x, float y) {
+inline int32_t sector_of(const float* slopes, float x, float y) {
   const float along = size_of(x), across = size_of(y);
   const bool steep = across > along;
-  const float slope = steep ? along / across : across / along;
-  int64_t reached = 0;
+  const float near = steep ? along : across, far = steep ? across : along;
+  const float slope = near / (far > 0.0f ? far : 1.0f);
+  int32_t reached = 0;
   for (int64_t j = 0; j < kSlopes; ++j) reached += slope >= slopes[j];
-  const int64_t from_x = steep ? 2 * kSlopes + 1 - reached : reached;
-  const int64_t half = kSectors / 2, from_front = x < 0.0f ? half - 1 - from_x : from_x;
+  constexpr int32_t half = kSectors / 2, diagonal = 2 * kSlopes + 1;
+  const int32_t from_x = steep ? diagonal - reached : reached;
+  const int32_t from_front = x < 0.0f ? half - 1 - from_x : from_x;
   return y < 0.0f ? half - 1 - from_front : half + from_front;
 }
 
+// The elevation row of a point at `level` from the axis; any row for one that lies on it.
+inline int32_t elevation_of(double z, double level) {
+  const double at = z / (level > 0.0 ? level : 1.0) / (2.0 * kSteepest) + 0.5;
+  const double row = at < 0.0 ? 0.0 : at > kLastElevation ? kLastElevation : at;
+  return static_cast<int32_t>(row * static_cast<double>(kElevations));
+}
+
 inline void sweep_counts(const Sweep& s) {
-  for (int64_t k = 0; k < 1 + kSectors + kElevations; ++k) s.out[k] = 0.0;
+  constexpr int64_t kSome = 64;  // points at a time: what is computed of them side by side is counted one by one
+  float x[kSome], y[kSome], z[kSome];
+  int32_t sector[kSome], elevation[kSome], hit[kSome];
+  int64_t sectors[kSectors] = {}, elevations[kElevations] = {}, hits = 0;
   const int64_t looked = s.count < kSweepPoints ? s.count : kSweepPoints;
-  int64_t hits = 0;
-  for (int64_t i = 0; i < looked; ++i) {
-    const float* p = s.points + 4 * spread_over(i, s.count, kSweepPoints);
-    const double x = p[0], y = p[1];
-    const double level = std::sqrt(x * x + y * y);  // products of floats are exact in doubles
-    if (!(level > 0.0)) continue;
-    ++hits;
-    s.out[1 + sector_of(s.slopes, p[0], p[1])] += 1.0;
-    const double at = static_cast<double>(p[2]) / level / (2.0 * kSteepest) + 0.5;
-    const double row = at < 0.0 ? 0.0 : at > kLastElevation ? kLastElevation : at;
-    s.out[1 + kSectors + static_cast<int64_t>(row * static_cast<double>(kElevations))] += 1.0;
+  for (int64_t begin = 0; begin < looked; begin += kSome) {
+    const int64_t some = looked - begin < kSome ? looked - begin : kSome;
+    for (int64_t i = 0; i < some; ++i) {
+      const float* p = s.points + 4 * spread_over(begin + i, s.count, kSweepPoints);
+      x[i] = p[0], y[i] = p[1], z[i] = p[2];
+    }
+    for (int64_t i = 0; i < some; ++i) {
+      const double along = x[i], across = y[i];
+      const double level = std::sqrt(along * along + across * across);  // products of floats are exact in doubles
+      hit[i] = level > 0.0;
+      elevation[i] = elevation_of(z[i], level);
+    }
+    for (int64_t i = 0; i < some; ++i) sector[i] = sector_of(s.slopes, x[i], y[i]);
+    for (int64_t i = 0; i < some; ++i) {
+      hits += hit[i];
+      sectors[sector[i]] += hit[i];
+      elevations[elevation[i]] += hit[i];
+    }
   }
   s.out[0] = looked == 0 ? 0.0 : static_cast<double>(s.count) * static_cast<double>(hits) / static_cast<double>(looked);
+  for (int64_t k = 0; k < kSectors; ++k) s.out[1 + k] = static_cast<double>(sectors[k]);
+  for (int64_t k = 0; k < kElevations; ++k) s.out[1 + kSectors + k] = static_cast<double>(elevations[k]);
 }
 
 }  // namespace edgefuse::EDGEFUSE_ISA

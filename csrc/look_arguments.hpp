@@ -40,10 +40,10 @@ struct Levels {
   int64_t* out;  // [2]
 };
 
-// out = pixels that hold a measurement; those at min(the farthest, limit_mm) or beyond; and of every step-th row the
-// pairs of neighbours that both hold one, and those of them that differ by more than half of the nearer one.
+// Of every step-th row: out = pixels that hold a measurement; those at min(the farthest, limit_mm) or beyond; the pairs
+// of neighbours that both hold one, and those of them that differ by more than half of the nearer one.
 struct Depth {
-  const uint8_t* mm;   // uint16, 0 = nothing measured; aligned
+  const uint8_t* mm;   // uint16, 0 = nothing measured; aligned; fewer than 2^31 pixels
   int64_t row_stride;  // bytes
   int64_t column_stride;
   int64_t rows;
@@ -77,6 +77,18 @@ struct Sweep {
   int64_t count;        // n
   const float* slopes;  // [kSlopes]: tan(5 j degrees), j = 1 to 8
   double* out;          // [1 + kSectors + kElevations]
+};
+
+// Bytes are digested in blocks, of which at most a prime number is looked at, evenly spread.
+constexpr int64_t kBlockBytes = 32, kDigestBlocks = 1021;
+
+// out = size + sum over the 32-bit words w(k) looked at of mix(w(k) xor k * 0x9e3779b1), modulo 2^64, where mix
+// multiplies by 0x85ebca6b, folds the upper half in, and does so again with 0xc2b2ae35, as the last step of MurmurHash3
+// does (Appleby 2011). One word that changes always changes the sum. A last block that is not whole counts with zeros.
+struct Digest {
+  const uint8_t* bytes;  // need not be aligned
+  int64_t size;
+  uint64_t* out;
 };
 
 }  // namespace edgefuse

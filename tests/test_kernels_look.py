@@ -101,10 +101,40 @@ def test_depth_counts_what_is_measured_at_the_limit_and_torn(
     depth = np.random.default_rng(seed).choice(np.array([0, 1, 2, 3, 4000, 5000, 65535], np.uint16), (rows, width))
     found = everywhere("depth_counts", depth, step, limit)
     assert found == everywhere("depth_counts", np.asfortranarray(depth), step, limit)
-    farthest = min(int(depth.max()), limit)
-    pairs = [sorted((int(a), int(b))) for r in depth[::step] for a, b in pairwise(r) if a > 0 and b > 0]
+    some = depth[::step]
+    farthest = min(int(some.max()), limit)
+    pairs = [sorted((int(a), int(b))) for r in some for a, b in pairwise(r) if a > 0 and b > 0]
     torn = sum(far - near > near // 2 for near, far in pairs)
-    assert found == (int((depth > 0).sum()), int((depth >= farthest).sum()), len(pairs), torn)
+    assert found == (int((some > 0).sum()), int((some >= farthest).sum()), len(pairs), torn)
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=st.one_of(st.integers(0, 200), st.integers(30_000, 40_000)), seed=SEEDS)
+def test_a_digest_changes_with_any_byte_that_is_looked_at(size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 256, size, np.uint8)
+    before = everywhere("digest", values)
+    assert before == everywhere("digest", values.copy())
+    assert size == 0 or before != everywhere("digest", values[1:])
+    if 0 < size <= 32 * reference_looks.DIGEST_BLOCKS:
+        values[rng.integers(size)] ^= np.uint8(1 << rng.integers(8))
+        assert before != everywhere("digest", values)
+
+
+def test_a_digest_is_of_the_values_and_not_of_how_they_lie_in_memory() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    assert everywhere("digest", picture) == everywhere("digest", np.asfortranarray(picture))
+    assert everywhere("digest", picture) == everywhere("digest", np.hstack([picture, picture])[:, :640])
+    assert everywhere("digest", picture[:-1].reshape(-1)[1:]) == everywhere(
+        "digest", picture[:-1].reshape(-1)[1:].copy()
+    )
+
+
+def test_no_two_of_many_pictures_that_differ_by_noise_have_one_digest() -> None:
+    rng = np.random.default_rng(1)
+    still = rng.integers(0, 250, (120, 160, 3), np.uint8)
+    digests = {everywhere("digest", still + rng.integers(0, 2, still.shape, np.uint8)) for _ in range(300)}
+    assert len(digests) == 300
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, CLOUD_POINTS, 4095, 4096, 30_000])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Sequence
 
-import numpy as np
-
+from edgefuse import kernels
 from edgefuse.gate import Gate
 from edgefuse.pace import Pace
 from edgefuse.plan import StreamPlan
 from edgefuse.types import LEVEL, NS_PER_MS, NS_PER_S, Account, Array, Arrival, Judged, Reason, Sample
 
-_DIGEST_ITEMS = 1 << 14
 _REMEMBERED = 256  # numbers of trusted samples: four times what may wait between two ticks
 _KEPT = 2  # trusted samples not after the tick: the newest, and the one before in case the newest turns out to be bad
 _LATCH_NS = 10 * NS_PER_S  # so long a contradiction counts that nobody could check again
@@ -164,7 +161,7 @@ class StreamHealth:
         limit = self._plan.checks.stuck_samples
         if limit == 0:
             return None
-        digest = _digest(sample.payload)
+        digest = kernels.digest(sample.payload)
         self._same = self._same + 1 if digest == self._digest else 1
         self._digest = digest
         return "stuck" if self._same >= limit else None
@@ -173,8 +170,3 @@ class StreamHealth:
 def inspect(plan: StreamPlan, payload: Array) -> Reason | None:
     """What is wrong with one payload by itself: its contract first, then its content."""
     return plan.modality.refusal(payload, plan.tensor_shape, plan.checks)
-
-
-def _digest(payload: Array) -> int:
-    step = max(1, payload.size // _DIGEST_ITEMS)
-    return zlib.crc32(np.ascontiguousarray(payload.reshape(-1)[::step]).data, payload.size)

@@ -19,7 +19,7 @@ from edgefuse import (
 )
 from edgefuse.arguments import I64, U16
 from edgefuse.errors import ConfigError
-from edgefuse.types import F16, F32, F64, U8
+from edgefuse.types import F16, F32, F64, U8, Array
 
 CHOICES = ("", "c++", "numpy")
 
@@ -50,6 +50,7 @@ class Looks(Protocol):
         self, points: F32, smallest: float, min_range_m: float, max_range_m: float
     ) -> tuple[int, int, int, int]: ...
     def sweep_counts(self, points: F32, slopes: F32, out: F64) -> None: ...
+    def digest(self, values: Array) -> int: ...
 
 
 class Resizes(Protocol):
@@ -212,6 +213,11 @@ def cloud_counts(points: F32, smallest: float, min_range_m: float, max_range_m: 
 def sweep_counts(points: F32, slopes: F32, out: F64) -> None:
     """How a sweep's points spread over azimuth and elevation; see `reference_looks.sweep_counts`."""
     _table().looks.sweep_counts(points, slopes, out)
+
+
+def digest(values: Array) -> int:
+    """A number that tells whether an array has changed; see `reference_looks.digest`."""
+    return _table().looks.digest(values)
 
 
 def picture_area(image: U8, out: U8) -> None:

@@ -15,6 +15,7 @@ U16 = NDArray[np.uint16]
 
 PICTURE_COLUMNS = 1024  # at most; sums of squares of a row fit 64 bits many times over
 CLOUD_VALUES, CLOUD_POINTS, SWEEP_POINTS = 16381, 1021, 8191  # looked at, at most; primes, see `spread`
+BLOCK_BYTES, DIGEST_BLOCKS = 32, 1021
 SECTORS, ELEVATIONS = 72, 256  # sectors of 5 degrees; rows of equal rise per metre: 0.36 degrees at the horizon
 STEEPEST = 0.8  # rise per metre of the outermost rows: 39 degrees up and down
 LAST_ELEVATION = 1.0 - 1e-6
@@ -60,17 +61,17 @@ def picture_levels(image: U8, step: int, dark: int, bright: int) -> tuple[int, i
 
 
 def depth_counts(depth_mm: U16, step: int, limit_mm: int) -> tuple[int, int, int, int]:
-    """Of uint16 [H, W] millimetres, 0 = no measurement: measured, at the limit, neighbouring pairs, torn pairs.
+    """Of every step-th row of uint16 [H, W] millimetres, 0 = no measurement: measured, at the limit, pairs, torn pairs.
 
-    At the limit: as far as the farthest measurement, or limit_mm where that is nearer, or beyond. Pairs: neighbours in
-    every step-th row that are both measured; torn: those that differ by more than half of the nearer one.
+    At the limit: as far as the farthest measurement, or limit_mm where that is nearer, or beyond. Pairs: neighbours
+    that are both measured; torn: those that differ by more than half of the nearer one.
     """
     if not isinstance(depth_mm, np.ndarray) or depth_mm.dtype != np.uint16 or depth_mm.ndim != 2 or step < 1:
         raise ValueError("depth_mm must be uint16 [H, W], and step at least 1")
-    limit = min(int(depth_mm.max(initial=0)), limit_mm)
     rows = depth_mm[::step]
+    limit = min(int(rows.max(initial=0)), limit_mm)
     near, far = np.minimum(rows[:, :-1], rows[:, 1:]), np.maximum(rows[:, :-1], rows[:, 1:])
-    counts = (depth_mm, depth_mm >= limit, near, (far - near > near // 2) & (near > 0))
+    counts = (rows, rows >= limit, near, (far - near > near // 2) & (near > 0))
     measured, at_limit, pairs, torn = (int(np.count_nonzero(c)) for c in counts)
     return measured, at_limit, pairs, torn
 
@@ -112,6 +113,25 @@ def sweep_counts(points: F32, slopes: F32, out: F64) -> None:
     out[0] = len(points) * len(hit) / max(len(some), 1)
     out[1 : 1 + SECTORS] = np.bincount(_sectors(some[hit, 0], some[hit, 1], slopes), minlength=SECTORS)
     out[1 + SECTORS :] = np.bincount(rows, minlength=ELEVATIONS)
+
+
+def digest(values: Array) -> int:
+    """A number below 2^64 that tells whether an array, of any dtype and shape, still holds the same bytes.
+
+        size + sum of mix(w(k) xor k * 0x9e3779b1) modulo 2^64, over the 32-bit words w(k) looked at
+
+    mix is the last step of MurmurHash3 (Appleby 2011) from its first product on. Words come in blocks of 32 bytes, of
+    which up to 1,021 are looked at, evenly spread; a last block that is not whole counts with zeros.
+    """
+    data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+    whole = len(data) - len(data) % BLOCK_BYTES
+    blocks = spread(data[:whole].reshape(-1, BLOCK_BYTES), DIGEST_BLOCKS)
+    if whole < len(data):
+        blocks = np.vstack([blocks, np.pad(data[whole:], (0, BLOCK_BYTES - len(data) + whole))])
+    words: NDArray[np.uint32] = np.ascontiguousarray(blocks).view(np.uint32).reshape(-1)
+    words = (words ^ np.arange(words.size, dtype=np.uint32) * np.uint32(0x9E3779B1)) * np.uint32(0x85EBCA6B)
+    words = (words ^ (words >> np.uint32(16))) * np.uint32(0xC2B2AE35)
+    return (len(data) + int((words ^ (words >> np.uint32(16))).sum(dtype=np.uint64))) % (1 << 64)
 
 
 def spread(values: Array, most: int) -> Array:

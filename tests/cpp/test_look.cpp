@@ -55,9 +55,12 @@ void depth(const Kernels& kernels, int64_t rows, int64_t width, int64_t step, in
   std::vector<uint16_t> mm(static_cast<size_t>(rows * width));
   std::uniform_int_distribution<int> draw(0, 8);
   for (uint16_t& v : mm) v = static_cast<uint16_t>(draw(check::engine()) * 8000);
-  const int32_t most = mm.empty() ? 0 : *std::max_element(mm.begin(), mm.end()), at = std::min(most, limit);
+  std::vector<uint16_t> some;
+  for (int64_t r = 0; r < rows; r += step)
+    some.insert(some.end(), &mm[size_t(r * width)], &mm[size_t(r * width)] + width);
+  const int32_t most = some.empty() ? 0 : *std::max_element(some.begin(), some.end()), at = std::min(most, limit);
   int64_t want[4] = {}, out[4];
-  for (uint16_t v : mm) want[0] += v > 0, want[1] += v >= at;
+  for (uint16_t v : some) want[0] += v > 0, want[1] += v >= at;
   for (int64_t r = 0; r < rows; r += step) {
     for (int64_t c = 1; c < width; ++c) {
       const int a = mm[static_cast<size_t>(r * width + c - 1)], b = mm[static_cast<size_t>(r * width + c)];
@@ -86,6 +89,26 @@ void finite(const Kernels& kernels) {
       }
     }
   }
+}
+
+void digest(const Kernels& kernels, int64_t size) {
+  const std::vector<uint8_t> values = bytes(static_cast<size_t>(size) + 1, 0, 255);
+  const int64_t blocks = size / 32, most = 1021, looked = std::min(blocks, most), tail = size % 32;
+  uint64_t want = static_cast<uint64_t>(size), out = 0;
+  for (int64_t k = 0; k < 8 * (looked + (tail > 0)); ++k) {
+    const int64_t i = k / 8, exact = int64_t(double(i) * (double(blocks) / double(most)));
+    const int64_t block = i == looked ? blocks : blocks <= most ? i : exact;
+    uint32_t word = 0;
+    for (int64_t b = 3; b >= 0; --b) {
+      const int64_t at = 32 * block + 4 * (k % 8) + b;
+      word = word << 8 | (at < size ? values[static_cast<size_t>(at) + 1] : 0u);
+    }
+    word = (word ^ static_cast<uint32_t>(k) * 0x9e3779b1u) * 0x85ebca6bu;
+    word = (word ^ word >> 16) * 0xc2b2ae35u;
+    want += word ^ word >> 16;
+  }
+  kernels.digest({values.data() + 1, size, &out});
+  check::that(out == want, "%s digest of %d bytes differs", kernels.isa, int(size));
 }
 
 void sweep(const Kernels& kernels, size_t count) {
@@ -120,7 +143,8 @@ int main() {
     }
     depth(*kernels, 0, 0, 1, 65535);
     finite(*kernels);
-    for (size_t count : {0, 1, 2, 1000, 8191}) sweep(*kernels, count);
+    for (int64_t size : {0, 1, 31, 32, 33, 95, 32672, 32673, 70000, 921600}) digest(*kernels, size);
+    for (size_t count : {0, 1, 2, 63, 64, 65, 1000, 8191}) sweep(*kernels, count);
   }
   return check::finish("look", 80);
 }

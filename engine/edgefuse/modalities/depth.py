@@ -49,8 +49,9 @@ def _content(payload: U16, checks: DepthChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
     step = max(1, payload.shape[0] // ROWS_LOOKED_AT)
+    looked = len(range(0, payload.shape[0], step)) * payload.shape[1]
     measured, at_limit, pairs, torn = kernels.depth_counts(aligned(payload), step, checks.max_range_mm or 65535)
-    if measured < checks.min_measured * payload.size:
+    if measured < checks.min_measured * looked:
         return "too_few_pixels"
     # Two pixels of a wall are never exactly as far: noise alone spreads them.
     if at_limit >= checks.saturated_share * measured > 0:
