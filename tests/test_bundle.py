@@ -14,6 +14,7 @@ import pytest
 
 import edgefuse
 from edgefuse import bundle as bundles
+from edgefuse.container import pack
 from edgefuse.errors import BundleError
 from tiny import Tiny
 
@@ -117,8 +118,26 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
             bundles.read(tmp_path / name)
 
 
+def test_a_loaded_engine_keeps_no_second_copy_of_its_weights_and_reads_them_again_when_asked(path: Path) -> None:
+    whole = dict(bundles.read(path).files)
+    bundle = edgefuse.load(path).bundle
+    assert {name: bundle[name] for name in bundle.files} == whole
+    path.write_bytes(path.read_bytes().replace(whole["fusion.bin"], bytes(len(whole["fusion.bin"]))))
+    with pytest.raises(BundleError, match=r"tiny\.efb: fusion\.bin: is not what it was when the bundle was read"):
+        bundle["fusion.bin"]
+    path.unlink()
+    with pytest.raises(BundleError, match=r"cannot be read"):
+        bundle["fusion.bin"]
+
+
+def test_a_bundle_that_nobody_let_go_needs_its_file_no_longer(path: Path) -> None:
+    bundle = bundles.read(path)
+    path.unlink()
+    assert dict(bundle.files) == Tiny().files()
+
+
 def packed(path: Path, manifest: bytes, files: dict[str, bytes]) -> None:
-    path.write_bytes(bundles._pack({"manifest.json": manifest, **files}))
+    path.write_bytes(pack({"manifest.json": manifest, **files}))
 
 
 def test_an_undeclared_file_is_refused(path: Path) -> None:

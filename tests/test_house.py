@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "patches",
         "progress",
     ),
-    ("vigil", "drawing", "plain_yaml"),
+    ("vigil", "drawing", "plain_yaml", "container"),
     ("arguments",),
     ("reference", "reference_joins"),
     ("reference_maps", "reference_subsets", "reference_looks", "reference_resize"),

@@ -230,8 +230,13 @@ class _Answered:
 def load(path: str | os.PathLike[str], config: str | os.PathLike[str] | RunConfig | None = None) -> Engine:
     """Read, check and build an engine from a bundle, with a configuration file or object where one is wanted.
 
+    The file must stay for whoever asks the engine's bundle for its contents later; ticks do not.
     Raises BundleError or ConfigError, naming the file and the field.
     """
+    bundle = bundles.read(path)
     if config is None or isinstance(config, RunConfig):
-        return Engine(bundles.read(path), config)
-    return Engine(bundles.read(path), load_config(config), config_place=os.fspath(config))
+        engine = Engine(bundle, config)
+    else:
+        engine = Engine(bundle, load_config(config), config_place=os.fspath(config))
+    bundle.files.let_go()
+    return engine
