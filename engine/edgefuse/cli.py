@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,9 +29,9 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     _bundle_option(parser)
-    parser.add_argument("--source", required=True, help="site:[seed=N&duration_s=S] or kitti:DIR")
+    parser.add_argument("--source", required=True, help="site:[seed=N&duration_s=S], kitti:DIR or bag:PATH")
     parser.add_argument("--config", type=Path, help="YAML configuration")
-    parser.add_argument("--out", type=Path, help="write the results as JSON lines")
+    parser.add_argument("--out", action="append", default=[], metavar="SINK", help="r.jsonl; may be given again")
     parser.add_argument("--rate", type=positive, help="answers per second (default: tick_hz of the configuration)")
     parser.add_argument(
         "--realtime", action="store_true", help="at the speed of the clock instead of as fast as it goes"
@@ -82,6 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from edgefuse.run import run
     from edgefuse.summary import describe
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's way to say Ctrl-C
     engine = _engine(arguments.bundle, arguments.config)
     live = LiveTable(to_terminal) if sys.stderr.isatty() else None
     summary, lost = run(
@@ -95,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
         live=live,
     )
     print(describe(summary))
-    return finish(arguments, {**summary.as_json(), **lost})
+    return finish(arguments, {**summary.as_json(), **lost}, 0 if lost["whole"] else 2)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,19 @@ from edgefuse.errors import EdgefuseError
 Verb = Callable[[argparse.Namespace], int]
 Row = tuple[str, str, Verb, Callable[[argparse.ArgumentParser], None]]  # name, help, what it does, its options
 
+# The extra that brings a module; what is not listed belongs to the verb's own.
+_EXTRAS = {
+    "matplotlib": "report",
+    "mcap": "bag",
+    "rosbags": "bag",
+    "pynmeagps": "nmea",
+    "serial": "nmea",
+    "cyclonedds": "ros2",
+    "foxglove": "foxglove",
+    "rerun": "rerun",
+    "prometheus_client": "prometheus",
+}
+
 
 def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, extra: str) -> int:
     """Parse and run the verb; known errors become one line on stderr and status 2.
@@ -30,7 +43,8 @@ def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, extr
     except EdgefuseError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        print(f"{parser.prog}: needs {error.name}: pip install 'edgefuse[{extra}]'", file=sys.stderr)
+        wanted = _EXTRAS.get((error.name or "").partition(".")[0], extra)
+        print(f"{parser.prog}: needs {error.name}: pip install 'edgefuse[{wanted}]'", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)
     except BrokenPipeError:

@@ -14,6 +14,7 @@ from edgefuse.doctor import shipped_bundle
 from edgefuse.engine import Engine, load
 from edgefuse.replay import Tick, injected
 from edgefuse.run import drive, losses
+from edgefuse.sinks import JsonlSink
 from edgefuse.sources import Source, open_source
 from edgefuse.summary import Span, describe
 from edgefuse.types import NS_PER_S, State
@@ -37,7 +38,8 @@ def demo(
     engine, source = staged(seed, seconds)
     teller = _Teller(tell, engine, colour)
     start = time.monotonic()
-    summary = drive(engine, source, out, engine.plan.config.tick_hz, realtime, teller.watch)
+    sinks = [] if out is None else [JsonlSink(out)]
+    summary, _ = drive(engine, source, sinks, engine.plan.config.tick_hz, realtime, teller.watch)
     took_s = time.monotonic() - start
     tell(f"\n{describe(summary)}\n{seconds:.0f} s of the site, simulated and answered in {took_s:.1f} s")
     return {**summary.as_json(), **losses(engine, source)}

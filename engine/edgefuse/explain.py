@@ -15,8 +15,8 @@ from edgefuse.errors import UsageError
 from edgefuse.offline import Offline
 from edgefuse.patches import Patches, explain_patches
 from edgefuse.progress import Progress
-from edgefuse.replay import ticks
 from edgefuse.sources import Source
+from edgefuse.ticks import ticks
 from edgefuse.types import F32, NS_PER_S, Array, Sample
 
 PICTURES = ("camera", "depth")  # kinds that have patches

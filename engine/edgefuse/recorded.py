@@ -77,7 +77,9 @@ def _later(sample: Sample, shift_ns: int) -> Sample:
 
 
 def record(source: Source, place: str, times: int = 1, max_bytes: int = MAX_BYTES) -> Recorded:
-    """Read a source to its end; a SourceError where it holds nothing or more than fits."""
+    """Read a source to its end; a SourceError where it holds nothing or more than fits, or is live and has no end."""
+    if source.live:
+        raise SourceError("is live and has no end: record it first", place=place)
     samples: list[Sample] = []
     known: set[int] = set()  # payloads by identity: a source may give one out many times
     held = 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import Any
 
 from edgefuse.asked import refuse_gap
@@ -12,9 +12,10 @@ from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.live import LiveTable
 from edgefuse.replay import Tick, injected, replay, same_world
-from edgefuse.sinks.jsonl import JsonlSink
+from edgefuse.sinks import Beside, Setting, Sink, open_sink
 from edgefuse.sources import Source, open_source
 from edgefuse.summary import Span, Summary
+from edgefuse.types import Sample
 
 Tell = Callable[[str], None]
 
@@ -26,7 +27,7 @@ def run(
     uri: str,
     tell: Tell,
     *,
-    out: Path | None = None,
+    out: Sequence[str] = (),
     rate_hz: float | None = None,
     realtime: bool = False,
     config_place: str = "configuration",
@@ -34,20 +35,26 @@ def run(
 ) -> tuple[Summary, dict[str, Any]]:
     """Every tick of the source at `uri`; gives the summary, and what was skipped and became of every sample.
 
-    live: shows each result too, and takes the lines that are told meanwhile.
+    out: paths and URIs of sinks, see `edgefuse.sinks`. live: shows each result too, and takes the lines that are told
+    meanwhile. An interrupt ends it, with what was done so far written and told.
     """
-    source = injected(engine, open_source(uri), config_place)
+    opened = open_source(uri)
+    opened.want(plan.topic for plan in engine.plan.streams)
+    source = injected(engine, opened, config_place)
     for line in (*_unfed(engine, source, config_place), *_notes(engine, source)):
         tell(line)
     rate_hz = rate_hz or engine.plan.config.tick_hz
     if engine.plan.config.max_tick_gap_ms is not None:
         refuse_gap(engine.plan.config.max_tick_gap_ms, rate_hz, config_place)
-    summary = drive(engine, source, out, rate_hz, realtime, _watcher(tell, live))
+    setting = Setting({plan.name: plan.modality.kind for plan in engine.plan.streams}, source.live)
+    sinks = [open_sink(target, setting) for target in out]
+    summary, whole = drive(engine, source, sinks, rate_hz, realtime, _watcher(tell, live))
     if live is not None:
         live.close()
-    for line in _problem_lines(source):
+    stopped = [] if whole else ["stopped: this is what was answered so far; files that are not whole end in .part"]
+    for line in (*_problem_lines(source), *_dropped_lines(out, sinks), *stopped):
         tell(line)
-    return summary, losses(engine, source)
+    return summary, {"whole": whole, **losses(engine, source)}
 
 
 def _watcher(tell: Tell, live: LiveTable | None) -> Callable[[Tick, Span | None], None]:
@@ -65,20 +72,32 @@ def _watcher(tell: Tell, live: LiveTable | None) -> Callable[[Tick, Span | None]
 def drive(
     engine: Engine,
     source: Source,
-    out: Path | None,
+    sinks: Sequence[Sink],
     rate_hz: float,
     realtime: bool,
     watch: Callable[[Tick, Span | None], None],
-) -> Summary:
-    """Every tick of the source to the file, the summary and the watcher, who also gets each new span."""
+) -> tuple[Summary, bool]:
+    """Every tick of the source to the sinks, the summary and the watcher, who also gets each new span.
+
+    Gives the summary, and whether it is of the whole source, which an interrupt may have prevented.
+    """
     summary = Summary()
-    with ExitStack() as stack:
-        sink = stack.enter_context(JsonlSink(out)) if out is not None else None
-        for tick in replay(engine, source, tick_hz=rate_hz, realtime=realtime):
-            if sink is not None:
-                sink.write(tick.result, tick.truth)
-            watch(tick, summary.add(tick.result, tick.truth))
-    return summary
+
+    def tap(stream: str, sample: Sample) -> None:
+        for sink in sinks:
+            sink.sample(stream, sample)
+
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
+        for sink in sinks:
+            stack.enter_context(sink)
+        # A live source has no other end; of a recording the rest is missing, and no file may pass for whole.
+        with suppress(*([KeyboardInterrupt] if source.live else [])):
+            for tick in replay(engine, source, tick_hz=rate_hz, realtime=realtime, tap=tap if sinks else None):
+                for sink in sinks:
+                    sink.write(tick.result, tick.truth)
+                watch(tick, summary.add(tick.result, tick.truth))
+        return summary, True
+    return summary, False
 
 
 def span_line(span: Span) -> str:
@@ -90,8 +109,9 @@ def span_line(span: Span) -> str:
 
 def losses(engine: Engine, source: Source) -> dict[str, Any]:
     """What the source skipped and what became of every sample, JSON-ready."""
-    problems = [{"place": problem.place, "what": problem.what} for problem in source.problems]
-    return {"skipped": len(problems), "problems": problems, "samples": engine.accounts()}
+    problems = [asdict(problem) for problem in source.problems]
+    skipped = sum(problem.count for problem in source.problems)
+    return {"skipped": skipped, "problems": problems, "samples": engine.accounts()}
 
 
 def _unfed(engine: Engine, source: Source, config_place: str) -> list[str]:
@@ -115,6 +135,16 @@ def _notes(engine: Engine, source: Source) -> Iterator[str]:
 
 
 def _problem_lines(source: Source) -> list[str]:
-    lines = [f"skipped: {problem.place}: {problem.what}" for problem in source.problems[:MOST_PROBLEMS]]
+    lines = [
+        f"skipped: {problem.place}: {problem.what}" + (f" ({problem.count} times)" if problem.count > 1 else "")
+        for problem in source.problems[:MOST_PROBLEMS]
+    ]
     more = len(source.problems) - MOST_PROBLEMS
     return [*lines, f"skipped: {more} more"] if more > 0 else lines
+
+
+def _dropped_lines(out: Sequence[str], sinks: Sequence[Sink]) -> list[str]:
+    """Which sinks did not keep up."""
+    pairs = zip(out, sinks, strict=True)
+    slow = [(target, sink.dropped) for target, sink in pairs if isinstance(sink, Beside) and sink.dropped]
+    return [f"note: {target}: did not keep up: {dropped} samples and results were left out" for target, dropped in slow]

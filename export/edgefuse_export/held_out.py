@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefuse.offline import Offline
-from edgefuse.replay import ticks
 from edgefuse.sources import Source
+from edgefuse.ticks import ticks
 from edgefuse.types import F32, F64, NS_PER_MS, Array, Sample
 from edgefuse_export.errors import ExportError
 from edgefuse_export.labelled import Labelled

@@ -138,6 +138,7 @@ class FaultySource(Source):
         self.domain = source.domain
         self.topics = source.topics
         self.problems = source.problems
+        self.live = source.live
         self._source = source
         self._faults = tuple(faults)
         self._seed = seed % 2**64
@@ -145,6 +146,9 @@ class FaultySource(Source):
     def truth(self, t_ns: int) -> Mapping[str, str] | None:
         """The truth of the wrapped source: faults change what is sensed, not what is so."""
         return self._source.truth(t_ns)
+
+    def close(self) -> None:
+        self._source.close()
 
     def samples(self) -> Iterator[Sample]:
         """The wrapped source's samples after their faults, in order of their new arrival."""

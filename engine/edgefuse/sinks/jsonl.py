@@ -11,10 +11,11 @@ from typing import BinaryIO
 
 from edgefuse.errors import SinkError
 from edgefuse.files import part_of
+from edgefuse.sinks.base import Sink
 from edgefuse.types import Result
 
 
-class JsonlSink:
+class JsonlSink(Sink):
     """Writes results to `path`, which appears complete at the end of a `with` block or not at all.
 
     Until then, and after a failure for good, the lines are in `path` + ".part", cut after the last whole line. A path

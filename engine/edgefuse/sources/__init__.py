@@ -42,11 +42,17 @@ def _drill(rest: str, uri: str) -> Source:
     return DrillSource(options["seed"], options["samples"])
 
 
-SCHEMES: Mapping[str, Callable[[str, str], Source]] = {"site": _site, "kitti": _kitti, "drill": _drill}
+def _bag(rest: str, uri: str) -> Source:
+    from edgefuse.sources.bag import BagSource
+
+    return BagSource(Path(rest))
+
+
+SCHEMES: Mapping[str, Callable[[str, str], Source]] = {"site": _site, "kitti": _kitti, "drill": _drill, "bag": _bag}
 
 
 def open_source(uri: str) -> Source:
-    """Open `site:`, `site:seed=3&duration_s=30`, `site:stamps=FILE`, `kitti:DIR` or `drill:samples=10000`.
+    """Open `site:`, `site:seed=3&duration_s=30`, `site:stamps=FILE`, `kitti:DIR`, `bag:PATH` or `drill:samples=10000`.
 
     A SourceError names the URI or the path.
     """

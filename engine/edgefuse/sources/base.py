@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from edgefuse.types import Sample
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something a source could not read and skipped: `what` is wrong at `place` (a file, a topic)."""
+    """Something a source could not read and skipped, so often: `what` is wrong at `place` (a file, a topic)."""
 
     place: str
     what: str
+    count: int = 1
 
 
 class Source(ABC):
@@ -23,17 +24,39 @@ class Source(ABC):
     domain    the world the samples come from, such as "site" or "kitti"; compared with the bundle's
     topics    topic name -> modality kind, as far as the source knows before it is read
     problems  what was skipped so far; grows while `samples` is consumed, never silently
+    live      samples come when they come, on the engine clock of `edgefuse.sources.clock.now_ns`; else as recorded
     """
 
     domain: str = "unknown"
+    live: bool = False
 
     def __init__(self) -> None:
         self.topics: dict[str, str] = {}
         self.problems: list[Problem] = []
+        self._wanted: frozenset[str] | None = None
 
     @abstractmethod
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, `arrived_ns` never decreasing; `Sample.stream` holds the topic name."""
+
+    def want(self, topics: Iterable[str]) -> None:
+        """Say that samples of these topics alone will be looked at; a source may then leave others unread."""
+        self._wanted = frozenset(topics)
+
+    def wants(self, topic: str) -> bool:
+        """Will samples of this topic be looked at?"""
+        return self._wanted is None or topic in self._wanted
+
+    def report(self, place: str, what: str) -> None:
+        """Note that something was skipped; one problem however often it comes."""
+        for i, known in enumerate(self.problems):
+            if (known.place, known.what) == (place, what):
+                self.problems[i] = replace(known, count=known.count + 1)
+                return
+        self.problems.append(Problem(place, what))
+
+    def close(self) -> None:  # noqa: B027 (most sources wait for nothing)
+        """End what `samples` waits for: a live source's iterator then stops. From any thread."""
 
     def truth(self, t_ns: int) -> Mapping[str, str] | None:
         """The right answer at t_ns by output name, where the source knows it."""

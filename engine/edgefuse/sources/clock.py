@@ -1,7 +1,8 @@
-"""Maps a sensor's own stamps to the engine clock, from the stamps and the times at which they arrive."""
+"""Clocks: the engine's own of live sources, and what maps a sensor's stamps to it, from the times they arrive at."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 from edgefuse.types import NS_PER_MS, NS_PER_S
@@ -12,6 +13,14 @@ DRIFT_AFTER_NS = 10 * NS_PER_S
 MAX_DRIFT_PPM = 200
 EARLY_NS = 20 * NS_PER_MS
 LATE_NS = 250 * NS_PER_MS
+
+# Read once: a system clock that is set meanwhile must not move the engine's.
+_SINCE_1970_NS = time.time_ns() - time.monotonic_ns()
+
+
+def now_ns() -> int:
+    """The engine clock of live sources: nanoseconds since 1970 as the system knew them, but steady from then on."""
+    return time.monotonic_ns() + _SINCE_1970_NS
 
 
 class ClockMap:

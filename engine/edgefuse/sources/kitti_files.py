@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgefuse.pictures import decoded
 from edgefuse.sources.projection import Projection
 from edgefuse.types import F32, F64, NS_PER_S, U8
 
@@ -30,7 +31,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LAST_NS = 2**63 - 1
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{1,9})")
 _OXTS_FIELDS = 30
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 # A calibration that asks for a larger image than this is damaged, not meant.
 _MAX_SIDE_PX = 16384
 
@@ -49,19 +49,11 @@ def parse_stamp(line: bytes) -> int | None:
 
 
 def read_png(path: Path) -> U8:
-    """A PNG as uint8 [H, W, 3] RGB; ValueError where it is no whole PNG or does not decode."""
-    import cv2
-
-    data = path.read_bytes()
-    if not (data.startswith(_PNG_START) and data.endswith(_PNG_END)):
-        raise ValueError("not a PNG, or cut short")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ValueError("PNG does not decode") from error
-    if image is None:
-        raise ValueError("PNG does not decode")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    """A PNG as uint8 [H, W, 3] RGB; ValueError where it is no whole one of 8 bits or does not decode."""
+    image = decoded(path.read_bytes())
+    if image.dtype != np.uint8:
+        raise ValueError("PNG of 16 bits")
+    return image
 
 
 def read_points(path: Path) -> F32:

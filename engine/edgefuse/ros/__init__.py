@@ -1,0 +1,1 @@
+"""ROS without ROS: what its messages hold, its recordings, and its wire."""

@@ -1,0 +1,185 @@
+"""Recordings of ROS: bags of ROS 1 and 2 and bare MCAP files as messages in the order in which they were received."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgefuse.errors import SourceError
+from edgefuse.types import NS_PER_S
+
+MCAP_END = b"\x89MCAP0\r\n"
+_FILES = ("*.mcap", "*.db3")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it was recorded: log_ns is when it was received, on the recorder's clock."""
+
+    topic: str
+    type: str
+    log_ns: int
+    data: bytes
+
+
+class Recording(Protocol):
+    """What can be read of a recording, as often as one likes.
+
+    topics    topic -> type, `package/msg/Name`; of a topic with several types the first
+    problems  what is wrong with the recording itself, in words; may grow while it is read
+    """
+
+    path: Path
+    topics: dict[str, str]
+    problems: list[str]
+
+    def messages(self, topics: Collection[str]) -> Iterator[Message]:
+        """Every message of these topics, by log_ns."""
+        ...
+
+    def decode(self, message: Message) -> Any:
+        """What a message holds, as rosbags gives it; ValueError where it is not of its type."""
+        ...
+
+
+def open_recording(path: Path) -> Recording:
+    """Open a `.bag`, the folder of a ROS 2 bag, an `.mcap` or a `.db3`; SourceError where none of it can be read.
+
+    Of a folder whose metadata is wrong the files themselves are read, and of an MCAP file that was cut off what is
+    whole: both are problems, not errors.
+    """
+    if not path.exists():
+        raise SourceError("no such file or folder", place=str(path))
+    try:
+        return Indexed(path, [])
+    except SourceError as error:
+        refused = error
+    files = [file for pattern in _FILES for file in sorted(path.glob(pattern))] if path.is_dir() else [path]
+    cut = [file for file in files if file.suffix == ".mcap" and not _ended(file)]
+    whole = [file for file in files if file not in cut]
+    if cut and not whole:
+        return Cut(cut, path, [refused.what] if path.is_dir() else [])
+    if path.is_dir() and len(files) == 1:
+        return Indexed(files[0], [f"metadata is not used: {refused.what}"])
+    raise refused
+
+
+class Indexed:
+    """A recording that was closed as it should be, read by its index."""
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        self.path, self.problems = path, problems
+        self._reader: Any = None
+        with self._opened() as reader:
+            self.topics = {c.topic: c.msgtype for c in reversed(reader.connections)}
+            self._typestore, self._ros1 = reader.typestore, not reader.is2
+
+    def messages(self, topics: Collection[str]) -> Iterator[Message]:
+        with self._opened() as reader:
+            asked = [connection for connection in reader.connections if connection.topic in topics]
+            try:
+                for connection, log_ns, data in reader.messages(asked) if asked else ():
+                    yield Message(connection.topic, connection.msgtype, log_ns, bytes(data))
+            except Exception as error:  # noqa: BLE001 (storage back ends raise what they like)
+                self.problems.append(f"ends early: {_words(error)}")
+
+    def decode(self, message: Message) -> Any:
+        return _decoded(self._typestore, message, ros1=self._ros1)
+
+    def _opened(self) -> Any:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+
+        try:
+            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+            reader.open()
+        except Exception as error:
+            raise SourceError(f"cannot be read as a recording: {_words(error)}", place=str(self.path)) from error
+        return _Closing(reader)
+
+
+class Cut:
+    """MCAP files without their end, as a power loss leaves them: read from the front to the last whole message."""
+
+    def __init__(self, files: list[Path], path: Path, problems: list[str]) -> None:
+        from rosbags.typesys import Stores, get_typestore
+
+        self.path, self.problems, self._files = path, problems, files
+        self._typestore: Any = get_typestore(Stores.EMPTY)
+        self._known: set[str] = set()
+        self.topics: dict[str, str] = {}
+        count, first_ns, last_ns = 0, 0, 0
+        for message in self.messages(None):
+            self.topics.setdefault(message.topic, message.type)
+            first_ns, last_ns = first_ns or message.log_ns, max(last_ns, message.log_ns)
+            count += 1
+        if count == 0:
+            raise SourceError("cut off before its first whole message", place=str(path))
+        told = f"{count} whole messages, {(last_ns - first_ns) / NS_PER_S:.2f} s"
+        self.problems.append(f"cut off: it ends without an index; read from the front: {told}")
+
+    def messages(self, topics: Collection[str] | None) -> Iterator[Message]:
+        from mcap.reader import NonSeekingReader
+
+        for path in self._files:
+            with path.open("rb") as file:
+                found = NonSeekingReader(file).iter_messages(topics, log_time_order=False)
+                yield from self._whole(found)
+
+    def decode(self, message: Message) -> Any:
+        return _decoded(self._typestore, message, ros1=False)
+
+    def _whole(self, found: Iterator[Any]) -> Iterator[Message]:
+        while True:
+            try:
+                schema, channel, message = next(found)
+            except Exception:  # noqa: BLE001 (the end, or what a decompressor says of half a chunk)
+                return
+            if schema is not None and self._learn(schema):
+                yield Message(channel.topic, schema.name, message.log_time, bytes(message.data))
+
+    def _learn(self, schema: Any) -> bool:
+        """Register the type that a schema tells; False where it is in no language that is known."""
+        from rosbags.typesys import get_types_from_msg
+
+        if schema.encoding != "ros2msg":
+            return False
+        if schema.name not in self._known:
+            self._known.add(schema.name)
+            told = get_types_from_msg(schema.data.decode(), schema.name)
+            self._typestore.register({n: d for n, d in told.items() if n not in self._typestore.fielddefs})
+        return True
+
+
+class _Closing:
+    """A reader that is open until the `with` block ends."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def __enter__(self) -> Any:
+        return self._reader
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+
+def _decoded(typestore: Any, message: Message, *, ros1: bool) -> Any:
+    try:
+        if ros1:
+            return typestore.deserialize_ros1(message.data, message.type)
+        return typestore.deserialize_cdr(message.data, message.type)
+    except Exception as error:
+        raise ValueError(f"is no whole {message.type}: {_words(error)}") from error
+
+
+def _ended(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(MCAP_END)))
+        return file.read() == MCAP_END
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
