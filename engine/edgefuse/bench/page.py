@@ -55,7 +55,8 @@ def _section(section: Section) -> Iterator[Block]:
     yield Heading(section.title)
     if section.timings:
         shown = list(section.timings.values())[:MOST_DRAWN]
-        caption = "How many answers took longer: each curve ends at its slowest; both axes logarithmic."
+        of = f"; the first {MOST_DRAWN} of {len(section.timings)}" if len(section.timings) > MOST_DRAWN else ""
+        caption = f"How many answers took longer: each curve ends at its slowest; both axes logarithmic{of}."
         yield Figure(
             caption, f"distributions of {', '.join(t.name for t in shown)}", drawn(partial(_tails, shown=shown))
         )
@@ -70,6 +71,8 @@ def _section(section: Section) -> Iterator[Block]:
 
 def _tails(pyplot: Any, shown: Sequence[Timing]) -> Any:
     """Complementary distribution functions."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     figure, axis = pyplot.subplots(figsize=(WIDTH_IN, 2.8))
     for timing, colour in zip(shown, COLOURS, strict=False):
         ordered = np.sort(timing.ms)
@@ -77,6 +80,9 @@ def _tails(pyplot: Any, shown: Sequence[Timing]) -> Any:
         axis.plot(ordered[::-1][kept], (kept + 1) / ordered.size, color=colour, label=timing.name, linewidth=1.4)
     axis.set_xscale("log")
     axis.set_yscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("milliseconds")
     axis.set_ylabel("share that took longer")
     axis.grid(visible=True, color=INK, alpha=0.15)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,8 +48,8 @@ class Recording(Protocol):
 def open_recording(path: Path) -> Recording:
     """Open a `.bag`, the folder of a ROS 2 bag, an `.mcap` or a `.db3`; SourceError where none of it can be read.
 
-    Of a folder whose metadata is wrong the files themselves are read, and of an MCAP file that was cut off what is
-    whole: both are problems, not errors.
+    Of a folder whose metadata is wrong the file itself is read, and of an MCAP file that was cut off what is whole:
+    both are problems, not errors.
     """
     if not path.exists():
         raise SourceError("no such file or folder", place=str(path))
@@ -57,12 +58,11 @@ def open_recording(path: Path) -> Recording:
     except SourceError as error:
         refused = error
     files = [file for pattern in _FILES for file in sorted(path.glob(pattern))] if path.is_dir() else [path]
-    cut = [file for file in files if file.suffix == ".mcap" and not _ended(file)]
-    whole = [file for file in files if file not in cut]
-    if cut and not whole:
-        return Cut(cut, path, [refused.what] if path.is_dir() else [])
-    if path.is_dir() and len(files) == 1:
-        return Indexed(files[0], [f"metadata is not used: {refused.what}"])
+    if all(_ended(file) for file in files) and len(files) == 1 and path.is_dir():
+        with suppress(SourceError):
+            return Indexed(files[0], [f"metadata is not used: {refused.what}"])
+    if files and all(file.suffix == ".mcap" and file.is_file() for file in files):
+        return FromFront(files, path)
     raise refused
 
 
@@ -100,13 +100,16 @@ class Indexed:
         return _Closing(reader)
 
 
-class Cut:
-    """MCAP files without their end, as a power loss leaves them: read from the front to the last whole message."""
+class FromFront:
+    """MCAP files by no index: without their end, as a power loss leaves them, or whole ones that no ROS recorded.
 
-    def __init__(self, files: list[Path], path: Path, problems: list[str]) -> None:
+    They are read to the last whole message, and where the end is missing that is told.
+    """
+
+    def __init__(self, files: list[Path], path: Path) -> None:
         from rosbags.typesys import Stores, get_typestore
 
-        self.path, self.problems, self._files = path, problems, files
+        self.path, self.problems, self._files = path, list[str](), files
         self._typestore: Any = get_typestore(Stores.EMPTY)
         self._known: set[str] = set()
         self.topics: dict[str, str] = {}
@@ -115,10 +118,13 @@ class Cut:
             self.topics.setdefault(message.topic, message.type)
             first_ns, last_ns = first_ns or message.log_ns, max(last_ns, message.log_ns)
             count += 1
+        cut = not all(_ended(file) for file in files)
         if count == 0:
-            raise SourceError("cut off before its first whole message", place=str(path))
-        told = f"{count} whole messages, {(last_ns - first_ns) / NS_PER_S:.2f} s"
-        self.problems.append(f"cut off: it ends without an index; read from the front: {told}")
+            why = "cut off before its first whole message" if cut else "holds no message of ROS 2"
+            raise SourceError(why, place=str(path))
+        if cut:
+            told = f"{count} whole messages, {(last_ns - first_ns) / NS_PER_S:.2f} s"
+            self.problems.append(f"cut off: it ends without an index; read from the front: {told}")
 
     def messages(self, topics: Collection[str] | None) -> Iterator[Message]:
         from mcap.reader import NonSeekingReader
@@ -176,6 +182,9 @@ def _decoded(typestore: Any, message: Message, *, ros1: bool) -> Any:
 
 
 def _ended(path: Path) -> bool:
+    """Does a file end as an MCAP file should? Others are taken to."""
+    if path.suffix != ".mcap":
+        return True
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(MCAP_END)))
         return file.read() == MCAP_END
