@@ -47,10 +47,11 @@ format: $(DEV)/.installed  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
 
-docs: $(DEV)/.installed  ## write the pages of the operators, faults and reasons from their tables
+docs: $(DEV)/.installed  ## write the pages that come from tables, and build the whole as a site into build/site
 	$(BIN)/python tools/operator_pages.py
 	$(BIN)/python tools/fault_page.py
 	$(BIN)/python tools/reason_table.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 check-aarch64:  ## ask the package index whether every dependency has aarch64 wheels
 	$(PYTHON) tools/check_aarch64.py

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import calendar
+import importlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from edgefuse.command import parser_of
 from small_kitti import write_drive
 from tiny import Tiny
 
@@ -294,3 +297,27 @@ def test_a_run_that_explains_a_model_that_was_not_trained_for_it_says_so(tmp_pat
         done = edgefuse(*given)
         told = done.stdout + done.stderr
         assert told.count("note: the model was not trained to answer from subsets") == notes, told
+
+
+@pytest.mark.parametrize("module", ["edgefuse.cli", "edgefuse_export.cli"])
+def test_every_verb_shows_an_example_that_its_own_options_take(module: str) -> None:
+    if module.startswith("edgefuse_export"):
+        pytest.importorskip("torch", reason="the extra `export` is not installed")
+    rows = importlib.import_module(module)._VERBS
+    parser = parser_of("edgefuse", "", rows)
+    for row in rows:
+        assert parser.parse_args(shlex.split(row.example)).verb is row.verb, row.name
+    done = edgefuse("run", "--help")
+    assert "\nexample: edgefuse run --source bag:drive.mcap --config robot.yaml --out r.jsonl\n" in done.stdout
+
+
+def test_a_shell_completes_verbs_options_and_files(tmp_path: Path) -> None:
+    pytest.importorskip("shtab", reason="the extra `completion` is not installed")
+    (tmp_path / "c.sh").write_text(edgefuse("completion", "bash").stdout)
+    script = (
+        "source ./c.sh; COMP_WORDS=(edgefuse {}); COMP_CWORD={}; $(complete -p edgefuse | grep -o '_shtab[a-z_]*') "
+        "edgefuse {} x 2>/dev/null; echo ${{COMPREPLY[@]}}"
+    )
+    for words, at, last, want in (("ins", 1, "ins", "inspect"), ("run --real", 2, "--real", "--realtime")):
+        command = ["bash", "-c", script.format(words, at, last)]
+        assert want in subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path).stdout

@@ -52,6 +52,15 @@ def result(k: int) -> Any:
     return k  # what lies between a run and a sink is not looked at
 
 
+def hand_on(sink: Sink, count: int, each_s: float = 0.0, ends: Exception | None = None) -> None:
+    with Beside(sink, lossy=False) as beside:
+        for k in range(count):
+            beside.write(result(k))
+            time.sleep(each_s)
+        if ends is not None:
+            raise ends
+
+
 def test_all_is_handed_on_in_order_in_another_thread() -> None:
     sink = Noting()
     with Beside(sink, lossy=False) as beside:
@@ -86,26 +95,22 @@ def test_a_slow_sink_of_a_live_source_holds_nobody_up_and_what_it_missed_is_coun
 
 def test_a_sink_that_breaks_is_told_where_the_run_can_hear_it() -> None:
     sink = Noting(fail_at=2)
-    with pytest.raises(SinkError, match="r.x: full"), Beside(sink, lossy=False) as beside:
-        for k in range(20 * WAITING):
-            beside.write(result(k))
-            time.sleep(0.001)
+    with pytest.raises(SinkError, match=r"r\.x: full"):
+        hand_on(sink, 20 * WAITING, each_s=0.001)
     assert sink.given == [0, 1] and sink.closed == [SinkError]
 
 
 def test_a_sink_that_breaks_on_the_last_thing_is_told_at_the_end() -> None:
     sink = Noting(fail_at=1)
-    with pytest.raises(SinkError, match="r.x: full"), Beside(sink, lossy=False) as beside:
-        beside.write(result(0))
-        beside.write(result(1))
+    with pytest.raises(SinkError, match=r"r\.x: full"):
+        hand_on(sink, 2)
     assert sink.closed == [SinkError]
 
 
 def test_a_run_that_fails_hands_its_reason_to_the_sink() -> None:
     sink = Noting()
-    with pytest.raises(ZeroDivisionError), Beside(sink, lossy=False) as beside:
-        beside.write(result(0))
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        hand_on(sink, 1, ends=ZeroDivisionError())
     assert sink.given == [0] and sink.closed == [ZeroDivisionError]
 
 

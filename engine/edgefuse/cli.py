@@ -192,35 +192,65 @@ def _engine(bundle: str | None, config: Path | None) -> Any:
 
 
 _VERBS: tuple[Row, ...] = (
-    (
+    Row(
         "demo",
         "A simulated railway site whose sensors fail, answered by the bundle that edgefuse ships.",
+        "demo --realtime",
         _demo,
         _demo_options,
     ),
-    ("run", "Answer at every tick of a recording or a simulated site.", _run, _run_options),
-    (
+    Row(
+        "run",
+        "Answer at every tick of a recording or a simulated site.",
+        "run --source bag:drive.mcap --config robot.yaml --out r.jsonl",
+        _run,
+        _run_options,
+    ),
+    Row(
         "inspect",
         "What is in a bundle: streams, operator, outputs, and its measured accuracy by subset.",
+        "inspect mine.efb --html sheet.html",
         _inspect,
         _inspect_options,
     ),
-    ("verify", "Does a bundle give the answers here that its exporter recorded?", _verify, _verify_options),
-    (
+    Row(
+        "verify",
+        "Does a bundle give the answers here that its exporter recorded?",
+        "verify mine.efb",
+        _verify,
+        _verify_options,
+    ),
+    Row(
         "bench",
         "How long an answer takes and costs here, against one graph and others, interleaved.",
+        "bench --bundle mine.efb --scenarios fresh,subsets --out bench.html",
         bench_verb.bench,
         bench_verb.options,
     ),
-    ("inject", "Put faults into a recording: noticed, survived, left behind?", _inject, _inject_options),
-    (
+    Row(
+        "inject",
+        "Put faults into a recording: noticed, survived, left behind?",
+        "inject --source site:seed=3 --campaign configs/campaigns/quick.yaml --out faults.html",
+        _inject,
+        _inject_options,
+    ),
+    Row(
         "explain",
         "How much camera and depth carry of the answers, patch by patch.",
+        "explain --source site:seed=3 --out patches.html",
         explain_verb.explain,
         explain_verb.options,
     ),
-    ("report", "Draw the results of a run (needs the extra `report`).", _report, _report_options),
-    ("doctor", "What this machine gives the engine, and why.", _doctor, _no_options),
+    Row(
+        "report",
+        "Draw the results of a run (needs the extra `report`).",
+        "report r.jsonl --out report.html",
+        _report,
+        _report_options,
+    ),
+    Row(
+        "doctor", "What this machine gives the engine, and why.", "doctor --source bag:drive.mcap", _doctor, _no_options
+    ),
 )
 
 if __name__ == "__main__":

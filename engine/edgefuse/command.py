@@ -10,12 +10,23 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgefuse.errors import EdgefuseError
 
+_AsTold = argparse.RawDescriptionHelpFormatter  # breaks no example
 Verb = Callable[[argparse.Namespace], int]
-Row = tuple[str, str, Verb, Callable[[argparse.ArgumentParser], None]]  # name, help, what it does, its options
+
+
+class Row(NamedTuple):
+    """A verb: its name, what it is for, a line that one could type, what it does, and its options."""
+
+    name: str
+    help: str
+    example: str
+    verb: Verb
+    options: Callable[[argparse.ArgumentParser], None]
+
 
 # The extra that brings a module; what is not listed belongs to the verb's own.
 _EXTRAS = {
@@ -28,6 +39,7 @@ _EXTRAS = {
     "foxglove": "foxglove",
     "rerun": "rerun",
     "prometheus_client": "prometheus",
+    "shtab": "completion",
 }
 
 
@@ -57,12 +69,31 @@ def parser_of(prog: str, description: str, rows: Sequence[Row]) -> argparse.Argu
     """A parser of verbs, each with its options and `--json`."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, help_text, verb, add_options in rows:
-        sub = verbs.add_parser(name, help=help_text, description=help_text)
-        add_options(sub)
+    for row in rows:
+        example = f"example: {prog} {row.example}"
+        sub = verbs.add_parser(row.name, help=row.help, description=row.help, epilog=example, formatter_class=_AsTold)
+        row.options(sub)
         sub.add_argument("--json", action="store_true", help="print one JSON document as the last line of stdout")
-        sub.set_defaults(verb=verb)
+        sub.set_defaults(verb=row.verb)
+    _add_completion(parser, verbs)
     return parser
+
+
+def _add_completion(parser: argparse.ArgumentParser, verbs: Any) -> None:
+    """A verb that prints what a shell needs to complete all the others."""
+    told = "Print what completes these verbs and options in a shell (needs the extra `completion`)."
+    into = f"~/.local/share/bash-completion/completions/{parser.prog}"
+    example = f"example: {parser.prog} completion bash > {into}"
+    sub = verbs.add_parser("completion", help=told, description=told, epilog=example, formatter_class=_AsTold)
+    sub.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+
+    def complete(arguments: argparse.Namespace) -> int:
+        import shtab
+
+        print(shtab.complete(parser, arguments.shell))
+        return 0
+
+    sub.set_defaults(verb=complete)
 
 
 def finish(arguments: argparse.Namespace, document: dict[str, Any], status: int = 0) -> int:

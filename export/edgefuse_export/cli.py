@@ -90,59 +90,80 @@ def _benchmark_operators(arguments: argparse.Namespace) -> int:
 
 
 _VERBS: tuple[Row, ...] = (
-    ("train", "Train a model to do with and without its streams.", train_verb.train, train_verb.options),
-    ("export", "Write a model as one bundle, through the gate.", _export, _export_options),
-    (
+    Row(
+        "train",
+        "Train a model to do with and without its streams.",
+        "train --data site --out runs/site",
+        train_verb.train,
+        train_verb.options,
+    ),
+    Row(
+        "export",
+        "Write a model as one bundle, through the gate.",
+        "export --run runs/site --out site.efb",
+        _export,
+        _export_options,
+    ),
+    Row(
         "datasheet",
         "Measure a bundle for every subset, age and rung, and write that into it.",
+        "datasheet site.efb --source site:seed=101",
         datasheet_verb.datasheet,
         datasheet_verb.options,
     ),
-    (
+    Row(
         "retrofit",
         "Give a finished bundle the best stand-ins for its absent streams.",
+        "retrofit site.efb --data site",
         retrofit_verb.retrofit,
         retrofit_verb.options,
     ),
-    (
+    Row(
         "quantize",
         "Put a bundle into smaller numbers, part by part, where that is faster and costs next to nothing.",
+        "quantize site.efb --data site --out small.efb",
         quantize_verb.quantize,
         quantize_verb.options,
     ),
-    (
+    Row(
         "study",
         "Train one model and a specialist for each subset, and compare them.",
+        "study site --out study.md",
         study_verb.study,
         study_verb.options,
     ),
-    (
+    Row(
         "mockup",
         "Write a bundle of random weights, to time a model of that size before it is trained.",
+        "mockup configs/mockups/edge.yaml --out edge.efb",
         mockup_verb.mockup,
         mockup_verb.options,
     ),
-    (
+    Row(
         "growth",
         "Time mock-ups as streams, embeddings, pictures, clouds, ticks and engines grow.",
+        "growth --rounds 200 --out growth.md",
         growth_verb.growth,
         growth_verb.options,
     ),
-    (
+    Row(
         "grid",
         "Compare fusions of camera and depth clips, by form of encoder, as the RGB-D study did.",
+        "grid --out rgbd.md",
         grid_verb.grid,
         grid_verb.options,
     ),
-    (
+    Row(
         "replay",
         "Replay recordings with faults: do the answers turn out as they said to expect?",
+        "replay site.efb --source site:seed=7",
         replay_verb.replay,
         replay_verb.options,
     ),
-    (
+    Row(
         "benchmark-operators",
         "Compare the fusion operators on handwritten digits in six views, with every view and without.",
+        "benchmark-operators --out benchmark.md",
         _benchmark_operators,
         _benchmark_options,
     ),
