@@ -47,6 +47,19 @@ def test_it_is_drawn_no_faster_than_one_can_read_and_the_last_always() -> None:
     assert "    0.99 s" in drawn[-1]
 
 
+def test_it_says_how_far_a_recording_is_and_how_long_still() -> None:
+    now, written = [0.0], list[str]()
+    live = LiveTable(written.append, lambda: now[0])
+    live.expect(100.0)
+    live.show(result(0.0))
+    now[0] = 5.0
+    live.show(result(20.0))
+    assert "20.0 of 100.0 s (20%), 4.0 times as fast as it happened, 0:20 left" in written[-1]
+    unknown = LiveTable(written.append, lambda: now[0])
+    unknown.show(result(20.0))
+    assert "left" not in written[-1]
+
+
 def test_no_line_is_wider_than_the_terminal_nor_are_there_more_than_it_has() -> None:
     written: list[str] = []
     live = LiveTable(written.append, lambda: 0.0, lambda: (24, 4))

@@ -27,6 +27,12 @@ class LiveTable:
         self._first_ns: int | None = None
         self._height = 0
         self._pending: Result | None = None
+        self._length_s: float | None = None
+        self._began_s = clock()
+
+    def expect(self, length_s: float | None) -> None:
+        """So long is what will be shown, where that is known: then it also says how far it is, and how long still."""
+        self._length_s, self._began_s = length_s, self._clock()
 
     def show(self, result: Result) -> None:
         """A new result; it is drawn now, or replaced by a later one."""
@@ -50,10 +56,21 @@ class LiveTable:
         if self._pending is None or self._first_ns is None:
             return
         columns, rows = self._size()
-        lines = table(self._pending, (self._pending.t_ns - self._first_ns) / NS_PER_S, columns)[: max(1, rows - 1)]
+        at_s = (self._pending.t_ns - self._first_ns) / NS_PER_S
+        lines = [*table(self._pending, at_s, columns), *self._progress(at_s, columns)][: max(1, rows - 1)]
         self._erase()
         self._write("".join(f"{line}{_CLEAR_LINE}\n" for line in lines))
         self._height, self._drawn_s = len(lines), self._clock()
+
+    def _progress(self, at_s: float, columns: int) -> list[str]:
+        """How far, how fast, how long still."""
+        if not self._length_s or at_s <= 0.0:
+            return []
+        times = at_s / max(self._clock() - self._began_s, 1e-9)
+        left_s = round(max(0.0, self._length_s - at_s) / times)
+        share = min(1.0, at_s / self._length_s)
+        told = f"{at_s:.1f} of {self._length_s:.1f} s ({share:.0%}), {times:.1f} times as fast as it happened"
+        return [f"  {told}, {left_s // 60}:{left_s % 60:02d} left"[:columns]]
 
     def _erase(self) -> None:
         if self._height:

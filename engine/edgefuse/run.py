@@ -48,6 +48,8 @@ def run(
         refuse_gap(engine.plan.config.max_tick_gap_ms, rate_hz, config_place)
     setting = Setting({plan.name: plan.modality.kind for plan in engine.plan.streams}, source.live)
     sinks = [open_sink(target, setting) for target in out]
+    if live is not None:
+        live.expect(source.length_s)
     summary, whole = drive(engine, source, sinks, rate_hz, realtime, _watcher(tell, live))
     if live is not None:
         live.close()

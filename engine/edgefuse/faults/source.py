@@ -147,6 +147,10 @@ class FaultySource(Source):
         """The truth of the wrapped source: faults change what is sensed, not what is so."""
         return self._source.truth(t_ns)
 
+    @property
+    def length_s(self) -> float | None:
+        return self._source.length_s
+
     def close(self) -> None:
         self._source.close()
 

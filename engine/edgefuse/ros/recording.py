@@ -29,11 +29,13 @@ class Recording(Protocol):
     """What can be read of a recording, as often as one likes.
 
     topics    topic -> type, `package/msg/Name`; of a topic with several types the first
+    length_ns  from the first message to the last
     problems  what is wrong with the recording itself, in words; may grow while it is read
     """
 
     path: Path
     topics: dict[str, str]
+    length_ns: int
     problems: list[str]
 
     def messages(self, topics: Collection[str]) -> Iterator[Message]:
@@ -61,7 +63,7 @@ def open_recording(path: Path) -> Recording:
     if all(_ended(file) for file in files) and len(files) == 1 and path.is_dir():
         with suppress(SourceError):
             return Indexed(files[0], [f"metadata is not used: {refused.what}"])
-    if files and all(file.suffix == ".mcap" and file.is_file() for file in files):
+    if files and all(_is_mcap(file) and file.is_file() for file in files):
         return FromFront(files, path)
     raise refused
 
@@ -74,6 +76,7 @@ class Indexed:
         self._reader: Any = None
         with self._opened() as reader:
             self.topics = {c.topic: c.msgtype for c in reversed(reader.connections)}
+            self.length_ns = max(0, reader.end_time - reader.start_time) if reader.message_count else 0
             self._typestore, self._ros1 = reader.typestore, not reader.is2
 
     def messages(self, topics: Collection[str]) -> Iterator[Message]:
@@ -122,8 +125,9 @@ class FromFront:
         if count == 0:
             why = "cut off before its first whole message" if cut else "holds no message of ROS 2"
             raise SourceError(why, place=str(path))
+        self.length_ns = last_ns - first_ns
         if cut:
-            told = f"{count} whole messages, {(last_ns - first_ns) / NS_PER_S:.2f} s"
+            told = f"{count} whole messages, {self.length_ns / NS_PER_S:.2f} s"
             self.problems.append(f"cut off: it ends without an index; read from the front: {told}")
 
     def messages(self, topics: Collection[str] | None) -> Iterator[Message]:
@@ -181,9 +185,14 @@ def _decoded(typestore: Any, message: Message, *, ros1: bool) -> Any:
         raise ValueError(f"is no whole {message.type}: {_words(error)}") from error
 
 
+def _is_mcap(path: Path) -> bool:
+    """By its name, which ends in `.part` while it is written, and for good where that was broken off."""
+    return path.name.endswith((".mcap", ".mcap.part"))
+
+
 def _ended(path: Path) -> bool:
     """Does a file end as an MCAP file should? Others are taken to."""
-    if path.suffix != ".mcap":
+    if not _is_mcap(path):
         return True
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(MCAP_END)))

@@ -15,7 +15,7 @@ from edgefuse.ros.messages import KINDS, READERS, Read, frame_of, stamp_of
 from edgefuse.ros.recording import Message, Recording, open_recording
 from edgefuse.sources.base import Source
 from edgefuse.sources.projection import Projection, depth_image
-from edgefuse.types import F64, Sample
+from edgefuse.types import F64, NS_PER_S, Sample
 
 DEPTH_REDUCTION = 4  # of a cloud's picture, as of KITTI's: a sweep of 64 beams fills half of the pixels then
 _TRANSFORMS, _CAMERA = "tf2_msgs/msg/TFMessage", "sensor_msgs/msg/CameraInfo"
@@ -53,6 +53,10 @@ class BagSource(Source):
         self._seen = list(self._projections())
         self.topics |= {seen.topic: "depth" for seen in self._seen}
         self._report_recording()
+
+    @property
+    def length_s(self) -> float:
+        return self._recording.length_ns / NS_PER_S
 
     def samples(self) -> Iterator[Sample]:
         """Every sample of the wanted topics as it was recorded; a cloud before what is made of it."""

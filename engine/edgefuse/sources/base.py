@@ -39,6 +39,11 @@ class Source(ABC):
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, `arrived_ns` never decreasing; `Sample.stream` holds the topic name."""
 
+    @property
+    def length_s(self) -> float | None:
+        """Of a recording, from its first to its last arrival, where that can be told before it is played."""
+        return None
+
     def want(self, topics: Iterable[str]) -> None:
         """Say that samples of these topics alone will be looked at; a source may then leave others unread."""
         self._wanted = frozenset(topics)

@@ -12,7 +12,7 @@ from edgefuse.errors import SourceError
 from edgefuse.sources.base import Problem, Source
 from edgefuse.sources.kitti_files import parse_stamp, read_fix, read_png, read_points, read_projection, what_failed
 from edgefuse.sources.projection import Projection, depth_image
-from edgefuse.types import Array, Sample
+from edgefuse.types import NS_PER_S, Array, Sample
 
 # A sweep of 64 beams fills 4 % of the full image's pixels; at a quarter of its size 43 % (311 x 94 for 1242 x 375).
 DEPTH_REDUCTION = 4
@@ -69,6 +69,10 @@ class KittiSource(Source):
         self.topics = {self._table[rank].name: self._table[rank].kind for rank in {e.rank for e in self._entries}}
         if not self._entries:
             raise self._nothing_usable()
+
+    @property
+    def length_s(self) -> float:
+        return (self._entries[-1].stamp_ns - self._entries[0].stamp_ns) / NS_PER_S
 
     def samples(self) -> Iterator[Sample]:
         """Every readable sample by stamp, lidar before the depth made from it; one file in memory at a time."""

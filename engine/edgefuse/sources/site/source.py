@@ -95,6 +95,10 @@ class SiteSource(Source):
         self.seed, self.duration_s, self.start_ns = seed, duration_s, start_ns
         self.episode = draw_episode(np.random.default_rng((_EPISODES, seed)), duration_s)
 
+    @property
+    def length_s(self) -> float:
+        return self.duration_s
+
     def samples(self) -> Iterator[Sample]:
         clocks = {topic: ClockMap(timing.latency_ms) for topic, timing in TIMING.items()}
         measure = self._instruments()
