@@ -4,11 +4,11 @@ DEMO := .venv
 DEV := .venv-dev
 BIN := $(DEV)/bin
 
-BUILD_FILES := setup.py pyproject.toml MANIFEST.in CMakeLists.txt $(wildcard csrc/*)
+BUILD_FILES := setup.py pyproject.toml MANIFEST.in CMakeLists.txt $(wildcard csrc/*.*)
 ENGINE_FILES := $(shell find engine export -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
-CPP_FILES := $(wildcard csrc/*.hpp csrc/*.cpp tests/cpp/*.hpp tests/cpp/*.cpp)
+CPP_FILES := $(wildcard csrc/*.hpp csrc/*.cpp csrc/cuda/* tests/cpp/*.hpp tests/cpp/*.cpp tests/cpp/*/*.hpp)
 
-.PHONY: help demo install test check test-cpp test-cpp-aarch64 test-python format docs check-aarch64 clean
+.PHONY: help demo install test check test-cpp test-cpp-aarch64 gpu test-python format docs check-aarch64 clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,6 +38,11 @@ test-cpp-aarch64: $(DEV)/.installed  ## the C++ tests for aarch64 (NEON), cross-
 	  -DCMAKE_CROSSCOMPILING_EMULATOR=$(firstword $(shell which qemu-aarch64 qemu-aarch64-static 2>/dev/null))
 	$(BIN)/cmake --build build/aarch64 --parallel 2
 	$(BIN)/ctest --test-dir build/aarch64 --output-on-failure
+
+gpu: $(DEV)/.installed  ## the tests of the CUDA kernels on this machine's device; needs nvcc and a GPU
+	$(BIN)/cmake -S . -B build/gpu -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DEDGEFUSE_CUDA=ON
+	$(BIN)/cmake --build build/gpu --parallel
+	$(BIN)/ctest --test-dir build/gpu --output-on-failure -R device_
 
 test-python: $(DEV)/.installed  ## the Python tests
 	EDGEFUSE_REQUIRE_KERNELS=1 $(BIN)/python -m pytest

@@ -16,7 +16,7 @@ ENGINE = ROOT / "engine" / "edgefuse"
 EXPORT = ROOT / "export" / "edgefuse_export"
 SOURCES = sorted([*ENGINE.rglob("*.py"), *EXPORT.rglob("*.py")])
 KERNEL_SOURCES = sorted(
-    [*(ROOT / "csrc").rglob("*.hpp"), *(ROOT / "csrc").rglob("*.cpp"), *(ROOT / "csrc").rglob("*.cu")]
+    path for ending in ("hpp", "cpp", "cuh", "cu") for path in (ROOT / "csrc").rglob(f"*.{ending}")
 )
 
 # The floors of the engine, ground first. A file imports from lower floors only; a folder is one room.

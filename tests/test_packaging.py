@@ -21,7 +21,17 @@ from packaging.utils import canonicalize_name
 import edgefuse
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ["csrc", "engine", "export", "tests/cpp", "setup.py", "pyproject.toml", "MANIFEST.in", "CMakeLists.txt"]
+SHIPPED = [
+    "cmake",
+    "csrc",
+    "engine",
+    "export",
+    "tests/cpp",
+    "setup.py",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "CMakeLists.txt",
+]
 SHIPPED += ["LICENSE", "README.md", "constraints.txt"]
 NOT_SOURCE = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
 RUNTIME = {"numpy", "onnxruntime", "opencv-python-headless", "pydantic", "pyyaml"}
@@ -115,7 +125,7 @@ def test_the_source_archive_holds_all_that_a_build_needs(tree: Path) -> None:
     assert done.returncode == 0, done.stderr
     with tarfile.open(tree / "sdist" / "edgefuse-0.1.0.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    needed = {str(p.relative_to(ROOT)) for p in (ROOT / "csrc").iterdir()}
+    needed = {str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*") if p.is_file()}
     assert needed | {"CMakeLists.txt", "setup.py", "pyproject.toml", "LICENSE", "tests/cpp/check.hpp"} <= names
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 
