@@ -66,7 +66,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("limits",),
     ("run", "bench", "inject", "inject_text", "inject_figures"),
     ("demo", "inject_page", "explain_page", "sheet_page"),
-    ("bench_verb", "explain_verb"),
+    ("bench_verb", "explain_verb", "inject_verb"),
     ("cli",),
 )
 STAGES = ("streams", "health", "encode", "fallback", "fuse", "head")

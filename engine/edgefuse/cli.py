@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgefuse import bench_verb, explain_verb
+from edgefuse import bench_verb, explain_verb, inject_verb
 from edgefuse.command import Row, finish, guarded, log, natural, parser_of, positive, to_terminal
 
 
@@ -49,17 +49,6 @@ def _inspect_options(parser: argparse.ArgumentParser) -> None:
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", nargs="?", help="an .efb file (default: the reference bundle)")
-
-
-def _inject_options(parser: argparse.ArgumentParser) -> None:
-    _bundle_option(parser)
-    parser.add_argument("--source", required=True, help="what is read once and replayed, a URI as of `run`")
-    parser.add_argument(
-        "--campaign", required=True, nargs="+", help="YAML: which faults, on which streams, and the limits; or several"
-    )
-    parser.add_argument("--config", type=Path, help="YAML configuration")
-    parser.add_argument("--out", type=Path, help="write one HTML page (needs the extra `report`)")
-    parser.add_argument("--rate", type=positive, help="answers per second (default: tick_hz of the configuration)")
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
@@ -128,45 +117,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     return finish(arguments, document, 0 if passed else 1)
 
 
-def _inject(arguments: argparse.Namespace) -> int:
-    from edgefuse.campaign import load_campaign
-
-    for path in arguments.campaign:
-        load_campaign(path)  # what is wrong with the last one is told before the first has run
-    engine = _engine(arguments.bundle, arguments.config)
-    documents = {path: _one_campaign(arguments, engine, path) for path in arguments.campaign}
-    passed = all(document["passed"] for document in documents.values())
-    whole = {"passed": passed, "campaigns": documents}
-    return finish(arguments, whole if len(documents) > 1 else next(iter(documents.values())), 0 if passed else 1)
-
-
-def _one_campaign(arguments: argparse.Namespace, engine: Any, path: str) -> dict[str, Any]:
-    from edgefuse.inject import inject
-    from edgefuse.inject_text import describe
-    from edgefuse.limits import checks_of
-
-    page = _campaign_page(arguments.out, path if len(arguments.campaign) > 1 else None)
-    place = str(arguments.config or "configuration")
-    outcome = inject(engine, arguments.source, path, log, tick_hz=arguments.rate, config_place=place)
-    checks = checks_of(outcome)
-    print(describe(outcome, checks))
-    page(outcome, checks)
-    passed = all(check.kept for check in checks)
-    return {"passed": passed, "checks": [check.as_json() for check in checks], **outcome.as_json()}
-
-
-def _campaign_page(out: Path | None, campaign: str | None) -> Any:
-    """What writes the page, where one is wanted; what it lacks is told before the work, not after.
-
-    campaign: of several, each has a page of its own, called after it.
-    """
-    if out is None:
-        return lambda outcome, checks: None
-    from edgefuse.inject_page import page_writer
-
-    return page_writer(out if campaign is None else out.with_stem(f"{out.stem}-{Path(campaign).stem}"))
-
-
 def _report(arguments: argparse.Namespace) -> int:
     from edgefuse.report import draw, read_results
 
@@ -231,8 +181,8 @@ _VERBS: tuple[Row, ...] = (
         "inject",
         "Put faults into a recording: noticed, survived, left behind?",
         "inject --source site:seed=3 --campaign configs/campaigns/quick.yaml --out faults.html",
-        _inject,
-        _inject_options,
+        inject_verb.inject,
+        inject_verb.options,
     ),
     Row(
         "explain",
