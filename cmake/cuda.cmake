@@ -19,11 +19,11 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 
-add_library(edgefuse_cuda STATIC csrc/cuda/launch.cu)
+add_library(edgefuse_cuda STATIC csrc/cuda/launch.cu csrc/cuda/launch_payloads.cu)
 target_include_directories(edgefuse_cuda PUBLIC csrc)
 target_link_libraries(edgefuse_cuda PUBLIC CUDA::cudart_static)
 
-foreach(name project maps cuda)
+foreach(name project maps subset grid look resize cuda)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/device_${name}.cu)
   configure_file(tests/cpp/test_${name}.cpp ${source} COPYONLY)
   add_executable(device_${name} ${source})

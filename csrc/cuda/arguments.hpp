@@ -1,8 +1,13 @@
 // From the arguments of a CPU kernel to those of its CUDA twin, and how it is to be launched.
 #pragma once
 
+#include "cloud.cuh"
+#include "grid.cuh"
+#include "look.cuh"
 #include "maps.cuh"
 #include "project.cuh"
+#include "resize.cuh"
+#include "subset.cuh"
 
 namespace edgefuse::cuda {
 
@@ -41,6 +46,26 @@ inline MapsArgs layout_of(const Maps& m) {
   a.activation = m.activation;
   a.reduce = m.reduce;
   a.concat = m.concat;
+  return a;
+}
+
+inline SubsetsArgs layout_of(const Subsets& s) {
+  return {s.h, s.masks, s.weight, s.bias, s.out, s.streams, s.width, s.classes, s.reduce, s.concat};
+}
+
+inline AreaArgs layout_of(const Area& a) {
+  return {a.pixels, a.out, a.row_stride, a.rows, a.columns, a.out_rows, a.out_columns};
+}
+
+inline NearestArgs layout_of(const Nearest& n) {
+  return {n.mm, n.out, n.row_stride, n.column_stride, n.rows, n.columns, n.out_rows, n.out_columns};
+}
+
+// Everything but where the used points are counted.
+inline GridArgs layout_of(const Grid& g) {
+  GridArgs a{g.points, g.out,  nullptr,   g.count,   g.bands,  g.count_cap,
+             g.rows,   g.cols, g.x_min_m, g.y_min_m, g.cell_m, {}};
+  for (int64_t b = 0; b <= g.bands; ++b) a.z_edges_m[b] = g.z_edges_m[b];
   return a;
 }
 

@@ -127,6 +127,31 @@ EDGEFUSE_DEVICE void store(const float (&from)[kVec], float* to) {
   }
 }
 
+// Whole numbers that many threads add to or raise, in whatever order: the sum and the largest are the same.
+EDGEFUSE_DEVICE void add(int32_t* to, int32_t value) {
+#if defined(__CUDACC__)
+  atomicAdd(to, value);
+#else
+  *to += value;
+#endif
+}
+
+EDGEFUSE_DEVICE void add(int64_t* to, int64_t value) {
+#if defined(__CUDACC__)
+  atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
+#else
+  *to += value;
+#endif
+}
+
+EDGEFUSE_DEVICE void raise(int32_t* to, int32_t value) {
+#if defined(__CUDACC__)
+  atomicMax(to, value);
+#else
+  *to = value > *to ? value : *to;
+#endif
+}
+
 // What another block has written in this launch, past the caches of this one's processor.
 EDGEFUSE_DEVICE float written_elsewhere(const float* from) {
 #if defined(__CUDACC__)

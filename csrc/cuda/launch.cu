@@ -1,4 +1,4 @@
-// Launches of the CUDA kernels: how many blocks, and how wide their accesses are.
+// Launches of the CUDA kernels that fuse: how many blocks, and how wide their accesses are.
 #include "arguments.hpp"
 #include "launch.hpp"
 
@@ -14,6 +14,11 @@ __global__ void __launch_bounds__(kThreads) project_kernel(const __grid_constant
 template <int kVec>
 __global__ void __launch_bounds__(kThreads) maps_kernel(const __grid_constant__ MapsArgs a) {
   maps_block<kVec>(Block{}, a);
+}
+
+__global__ void __launch_bounds__(kThreads) subset_kernel(const __grid_constant__ SubsetsArgs a) {
+  __shared__ Logits logits;
+  subset_block(Block{}, a, logits);
 }
 
 template <class W>
@@ -69,6 +74,13 @@ cudaError_t fuse_maps(const MapsArgs& a, int64_t processors, cudaStream_t stream
   } else {
     maps_kernel<4><<<grid, kThreads, 0, stream>>>(a);
   }
+  return cudaGetLastError();
+}
+
+cudaError_t subset_head(const SubsetsArgs& a, int64_t count, cudaStream_t stream) {
+  if (count == 0) return cudaSuccess;
+  const dim3 grid(static_cast<unsigned>(count), static_cast<unsigned>((a.classes + kClasses - 1) / kClasses));
+  subset_kernel<<<grid, kThreads, 0, stream>>>(a);
   return cudaGetLastError();
 }
 

@@ -1,4 +1,6 @@
 // The CUDA kernels as calls from a host, on a stream of the caller's; nothing here waits for the device.
+//
+// Every pointer in the arguments is one to device memory. Each call gives the error of its launches.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,14 +11,31 @@ namespace edgefuse::cuda {
 
 struct ProjectArgs;
 struct MapsArgs;
+struct SubsetsArgs;
+struct AreaArgs;
+struct NearestArgs;
+struct GridArgs;
 
 enum class Weights : int { kFloat = 0, kHalf = 1, kBFloat = 2 };
 
 // Tiles of columns that a projection of these arguments is launched in: so many counters it needs.
 int64_t tiles_of(const ProjectArgs& a, Weights weights);
 
-// Each launches once; an error is the one of the launch itself. scratch and counters as `ProjectArgs` says.
+// scratch and counters as `ProjectArgs` says; processors: of the device, which large work is spread over.
 cudaError_t fuse_project(const ProjectArgs& a, Weights weights, cudaStream_t stream);
 cudaError_t fuse_maps(const MapsArgs& a, int64_t processors, cudaStream_t stream);
+cudaError_t subset_head(const SubsetsArgs& a, int64_t count, cudaStream_t stream);
+
+cudaError_t picture_area(const AreaArgs& a, cudaStream_t stream);
+cudaError_t depth_nearest(const NearestArgs& a, cudaStream_t stream);
+cudaError_t lidar_grid(const GridArgs& a, int64_t processors, cudaStream_t stream);
+
+// out is cleared first. most, bad: [1], scratch; counts: [1 + kSectors + kElevations], scratch.
+cudaError_t picture_grain(const Picture& p, cudaStream_t stream);
+cudaError_t picture_levels(const Levels& l, cudaStream_t stream);
+cudaError_t depth_counts(const Depth& d, int32_t* most, cudaStream_t stream);
+cudaError_t cloud_counts(const Cloud& c, int64_t* bad, cudaStream_t stream);
+cudaError_t sweep_counts(const Sweep& s, int64_t* counts, cudaStream_t stream);
+cudaError_t digest(const Digest& d, cudaStream_t stream);
 
 }  // namespace edgefuse::cuda

@@ -102,11 +102,145 @@ inline void fuse_maps(const Maps& m) {
   out.back(m.out);
 }
 
+inline void subset_head(const Subsets& s) {
+  const int64_t inner = ((s.concat ? s.streams : 0) + (s.reduce == Reduce::kNone ? 0 : 1)) * s.width;
+  const Copy<float> h(s.h, s.streams * s.width), weight(s.weight, inner * s.classes), bias(s.bias, s.classes);
+  const Copy<uint16_t> masks(s.masks, s.count);
+  const Copy<float> out(s.out, s.count * s.classes);
+  cuda::SubsetsArgs a = cuda::layout_of(s);
+  a.h = h.data();
+  a.masks = masks.data();
+  a.weight = weight.data();
+  a.bias = bias.data();
+  a.out = out.data();
+  must(cuda::subset_head(a, s.count, nullptr));
+  out.back(s.out);
+}
+
+// Bytes from the first of some rows of some columns to the end of the last.
+inline int64_t extent(int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride, int64_t bytes) {
+  return rows < 1 || columns < 1 ? 0 : (rows - 1) * row_stride + (columns - 1) * column_stride + bytes;
+}
+
+inline void picture_area(const Area& area) {
+  const Copy<uint8_t> pixels(area.pixels, extent(area.rows, area.row_stride, area.columns, 3, 3));
+  const Copy<uint8_t> out(area.out, 3 * area.out_rows * area.out_columns);
+  cuda::AreaArgs a = cuda::layout_of(area);
+  a.pixels = pixels.data();
+  a.out = out.data();
+  must(cuda::picture_area(a, nullptr));
+  out.back(area.out);
+}
+
+inline void depth_nearest(const Nearest& n) {
+  const Copy<uint8_t> mm(n.mm, extent(n.rows, n.row_stride, n.columns, n.column_stride, 2));
+  const Copy<uint16_t> out(n.out, n.out_rows * n.out_columns);
+  cuda::NearestArgs a = cuda::layout_of(n);
+  a.mm = mm.data();
+  a.out = out.data();
+  must(cuda::depth_nearest(a, nullptr));
+  out.back(n.out);
+}
+
+inline int64_t lidar_grid(const Grid& g) {
+  int64_t used = -1;
+  const Copy<float> points(g.points, 4 * g.count), out(g.out, (g.bands + 2) * g.rows * g.cols);
+  const Copy<int64_t> counted(&used, 1);
+  cuda::GridArgs a = cuda::layout_of(g);
+  a.points = points.data();
+  a.out = out.data();
+  a.used = counted.data();
+  must(cuda::lidar_grid(a, 2, nullptr));
+  out.back(g.out);
+  counted.back(&used);
+  return used;
+}
+
+inline void picture_grain(const Picture& p) {
+  const int64_t above = p.fine * p.row_stride, rows = p.end + p.coarse;
+  const Copy<uint8_t> green(p.green + p.first * p.row_stride - above,
+                            extent(rows - p.first + p.fine, p.row_stride, p.columns, p.column_stride, 1));
+  const Copy<int64_t> out(p.out, 6);
+  Picture a = p;
+  a.green = green.data() + above - p.first * p.row_stride;
+  a.out = out.data();
+  must(cuda::picture_grain(a, nullptr));
+  out.back(p.out);
+}
+
+inline void picture_levels(const Levels& l) {
+  const Copy<uint8_t> pixels(l.pixels,
+                             extent(l.rows, l.row_stride, l.columns, l.column_stride, 2 * l.channel_stride + 1));
+  const Copy<int64_t> out(l.out, 2);
+  Levels a = l;
+  a.pixels = pixels.data();
+  a.out = out.data();
+  must(cuda::picture_levels(a, nullptr));
+  out.back(l.out);
+}
+
+inline void depth_counts(const Depth& d) {
+  const Copy<uint8_t> mm(d.mm, extent(d.rows, d.row_stride, d.columns, d.column_stride, 2));
+  const Copy<int64_t> out(d.out, 4);
+  const int32_t zero = 0;
+  const Copy<int32_t> most(&zero, 1);
+  Depth a = d;
+  a.mm = mm.data();
+  a.out = out.data();
+  must(cuda::depth_counts(a, most.data(), nullptr));
+  out.back(d.out);
+}
+
+inline void cloud_counts(const Cloud& c) {
+  const Copy<float> points(c.points, 4 * c.count);
+  const Copy<int64_t> out(c.out, 4);
+  const int64_t zero = 0;
+  const Copy<int64_t> bad(&zero, 1);
+  Cloud a = c;
+  a.points = points.data();
+  a.out = out.data();
+  must(cuda::cloud_counts(a, bad.data(), nullptr));
+  out.back(c.out);
+}
+
+inline void sweep_counts(const Sweep& s) {
+  const std::vector<int64_t> zeros(1 + kSectors + kElevations, 0);
+  const Copy<float> points(s.points, 4 * s.count), slopes(s.slopes, kSlopes);
+  const Copy<double> out(s.out, 1 + kSectors + kElevations);
+  const Copy<int64_t> counts(zeros.data(), static_cast<int64_t>(zeros.size()));
+  Sweep a = s;
+  a.points = points.data();
+  a.slopes = slopes.data();
+  a.out = out.data();
+  must(cuda::sweep_counts(a, counts.data(), nullptr));
+  out.back(s.out);
+}
+
+inline void digest(const Digest& d) {
+  const Copy<uint8_t> bytes(d.bytes, d.size);
+  const Copy<uint64_t> out(d.out, 1);
+  Digest a = d;
+  a.bytes = bytes.data();
+  a.out = out.data();
+  must(cuda::digest(a, nullptr));
+  out.back(d.out);
+}
+
 inline Kernels table() {
   Kernels kernels{};
   kernels.isa = "cuda";
   kernels.fuse_project = fuse_project;
   kernels.fuse_maps = fuse_maps;
+  kernels.subset_head = subset_head;
+  kernels.lidar_grid = lidar_grid;
+  kernels.picture_grain = picture_grain;
+  kernels.picture_levels = picture_levels;
+  kernels.depth_counts = depth_counts;
+  kernels.cloud_counts = cloud_counts;
+  kernels.sweep_counts = sweep_counts;
+  kernels.digest = digest;
+  kernels.picture_area = picture_area;
+  kernels.depth_nearest = depth_nearest;
   return kernels;
 }
 

@@ -2,6 +2,7 @@
 // tests of the kernels hold the device's text to the same contracts where there is no device.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "cuda/arguments.hpp"
@@ -68,11 +69,92 @@ inline void fuse_maps(const Maps& m) {
   run_maps<1>(a, blocks);
 }
 
+constexpr int64_t kBlocks = 3;  // of kernels that any number of them may share
+
+template <class F>
+void on_blocks(F f) {
+  for (int64_t x = kBlocks - 1; x >= 0; --x) f(cuda::Block{x, 0, kBlocks});
+}
+
+inline void subset_head(const Subsets& s) {
+  const cuda::SubsetsArgs a = cuda::layout_of(s);
+  cuda::Logits shared;
+  for (int64_t y = (s.classes + cuda::kClasses - 1) / cuda::kClasses - 1; y >= 0; --y) {
+    for (int64_t x = s.count - 1; x >= 0; --x) cuda::subset_block({x, y, s.count}, a, shared);
+  }
+}
+
+inline void picture_area(const Area& a) {
+  const cuda::AreaArgs args = cuda::layout_of(a);
+  on_blocks([&](const cuda::Block& block) { cuda::area_block(block, args); });
+}
+
+inline void depth_nearest(const Nearest& n) {
+  const cuda::NearestArgs args = cuda::layout_of(n);
+  on_blocks([&](const cuda::Block& block) { cuda::nearest_block(block, args); });
+}
+
+inline int64_t lidar_grid(const Grid& g) {
+  int64_t used = -1;
+  cuda::GridArgs args = cuda::layout_of(g);
+  args.used = &used;
+  on_blocks([&](const cuda::Block& block) { cuda::clear_block(block, args); });
+  on_blocks([&](const cuda::Block& block) { cuda::scatter_block(block, args); });
+  on_blocks([&](const cuda::Block& block) { cuda::share_block(block, args); });
+  return used;
+}
+
+inline void picture_grain(const Picture& p) {
+  std::fill_n(p.out, 6, int64_t{0});
+  on_blocks([&](const cuda::Block& block) { cuda::grain_block(block, p); });
+}
+
+inline void picture_levels(const Levels& l) {
+  std::fill_n(l.out, 2, int64_t{0});
+  on_blocks([&](const cuda::Block& block) { cuda::levels_block(block, l); });
+}
+
+inline void depth_counts(const Depth& d) {
+  int32_t most = 0;
+  std::fill_n(d.out, 4, int64_t{0});
+  on_blocks([&](const cuda::Block& block) { cuda::depth_block(block, d, &most); });
+  on_blocks([&](const cuda::Block& block) { cuda::limit_block(block, d, &most); });
+}
+
+inline void cloud_counts(const Cloud& c) {
+  int64_t bad = 0;
+  std::fill_n(c.out, 4, int64_t{0});
+  on_blocks([&](const cuda::Block& block) { cuda::finite_block(block, c.points, 4 * c.count, &bad); });
+  on_blocks([&](const cuda::Block& block) { cuda::cloud_block(block, c, &bad); });
+}
+
+inline void sweep_counts(const Sweep& s) {
+  std::vector<int64_t> counts(1 + kSectors + kElevations, 0);
+  on_blocks([&](const cuda::Block& block) { cuda::sweep_block(block, s, counts.data()); });
+  cuda::sweep_end({0, 0, 1}, s, counts.data());
+}
+
+inline void digest(const Digest& d) {
+  auto sum = d.size;
+  on_blocks([&](const cuda::Block& block) { cuda::digest_block(block, d, &sum); });
+  *d.out = static_cast<uint64_t>(sum);
+}
+
 inline Kernels table() {
   Kernels kernels{};
   kernels.isa = "cuda, emulated";
   kernels.fuse_project = fuse_project;
   kernels.fuse_maps = fuse_maps;
+  kernels.subset_head = subset_head;
+  kernels.lidar_grid = lidar_grid;
+  kernels.picture_grain = picture_grain;
+  kernels.picture_levels = picture_levels;
+  kernels.depth_counts = depth_counts;
+  kernels.cloud_counts = cloud_counts;
+  kernels.sweep_counts = sweep_counts;
+  kernels.digest = digest;
+  kernels.picture_area = picture_area;
+  kernels.depth_nearest = depth_nearest;
   return kernels;
 }
 
