@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -160,14 +161,31 @@ def test_workers_are_begun_deaf_to_ctrl_c() -> None:
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins deaf itself
 
     def begin(units: Iterator[Unit]) -> set[Any]:
-        heard.append(signal.getsignal(signal.SIGINT))
+        heard.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         return set()
 
-    before = signal.getsignal(signal.SIGINT)
-    assert list(_in_turn(iter(()), 2, begin)) == []
-    assert heard == [signal.SIG_IGN]
-    assert signal.getsignal(signal.SIGINT) == before == signal.default_int_handler
-    signal.signal(signal.SIGINT, inherited)
+    try:
+        assert list(_in_turn(iter(()), 2, begin)) == []
+        assert signal.SIGINT in heard[0]
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+
+
+def test_a_ctrl_c_while_workers_are_begun_is_heard_right_after() -> None:
+    inherited, begun = signal.signal(signal.SIGINT, signal.default_int_handler), []
+
+    def begin(units: Iterator[Unit]) -> set[Any]:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        begun.append("all of them")
+        return set()
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(_in_turn(iter(()), 2, begin))
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    assert begun == ["all of them"]
 
 
 def test_what_is_finished_is_not_trained_again(data: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from edgefuse.sources import site
 from edgefuse.types import Array
 from edgefuse_export.errors import kept_in
 from edgefuse_export.labelled import Labelled
+from edgefuse_export.workers import worked
 
 # Seeds of disjoint sets of sites: what is trained on, measured on, and checked with is never the same.
 TRAIN_SEED, TEST_SEED, CHECK_SEED = 0, 1_000_000_000, 2_000_000_000
 Made = tuple[dict[str, Array], int]  # stream -> tensor, and the label
+PIECE = 8  # moments that are handed to a process at once
 LATITUDE_DEG, LONGITUDE_DEG, ALTITUDE_M = site.ANCHOR
 
 PREPROCESS: Mapping[str, Mapping[str, Any]] = {
@@ -97,8 +100,8 @@ def _generate(
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.zeros(len(seeds), np.int64)
     stores: dict[str, Array] = {}
-    for row, (tensors, label) in enumerate(progress(_made(make, seeds, workers))):
-        if row == 0:
+    for row, (tensors, label) in progress(_made(make, seeds, workers)):
+        if not stores:
             stores = {s: _store(folder / f"{s}.npy", t, len(seeds)) for s, t in tensors.items()}
         for stream, tensor in tensors.items():
             stores[stream][row] = tensor
@@ -111,13 +114,15 @@ def _store(path: Path, tensor: Array, rows: int) -> Array:
     return store
 
 
-def _made(make: Callable[[int], Made], seeds: range, workers: int) -> Iterator[Made]:
-    if workers <= 1:
-        yield from map(make, seeds)
-        return
-    # A fork would copy the locks of torch's threads in whatever state they are.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(make, seeds, chunksize=8)
+def _made(make: Callable[[int], Made], seeds: range, workers: int) -> Iterator[tuple[int, Made]]:
+    """The row of each moment, and the moment, as they come."""
+    pieces = [range(first, min(first + PIECE, len(seeds))) for first in range(0, len(seeds), PIECE)]
+    with worked(partial(_piece, make, seeds), pieces, workers) as made:
+        yield from chain.from_iterable(made)
+
+
+def _piece(make: Callable[[int], Made], seeds: range, rows: range) -> list[tuple[int, Made]]:
+    return [(row, make(seeds[row])) for row in rows]
 
 
 def _fingerprint() -> str:
