@@ -13,12 +13,14 @@ import pytest
 
 from edgefuse import load
 from edgefuse.bench import compare as comparing
+from edgefuse.bench import report as reports
 from edgefuse.bench.budget import Budget, checked, load_budget
 from edgefuse.bench.budget import describe as limits
 from edgefuse.bench.compare import compare, read_report
 from edgefuse.bench.page import page_writer
 from edgefuse.bench.profile import Profile, load_profile
 from edgefuse.bench.report import Report, measured
+from edgefuse.bench.section import Section
 from edgefuse.bench.text import describe, describe_section
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import ConfigError, SinkError, UsageError
@@ -54,6 +56,18 @@ def test_fewer_answers_than_the_rules_ask_are_told(document: dict[str, Any]) -> 
 def test_an_unknown_scenario_is_named_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="no scenario 'fast'; there are fresh, in_hand"):
         measured(load(shipped_bundle()), SMALL, ["fast"], quiet)
+
+
+def test_an_interrupt_leaves_a_report_of_what_was_measured_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(stand: object) -> Section:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reports, "SCENARIOS", {**reports.SCENARIOS, "gaps": interrupted})
+    found = measured(load(shipped_bundle()), SMALL, ["in_hand", "gaps", "fresh"], quiet)
+    assert list(found.sections) == ["in_hand"] and not found.whole
+    assert "stopped after 1 of 3 scenarios" in found.warnings
+    with pytest.raises(KeyboardInterrupt):
+        measured(load(shipped_bundle()), SMALL, ["gaps", "fresh"], quiet)
 
 
 def test_a_person_reads_every_contender_ratio_and_stage(report: Report) -> None:

@@ -74,7 +74,8 @@ def _measure(arguments: argparse.Namespace) -> int:
         print(line)
     if budget is not None:
         document["budget"] = [check.as_json() for check in checks]
-    return finish(arguments, document, 0 if all(check.kept for check in checks) else 1)
+    kept = all(check.kept for check in checks)
+    return finish(arguments, document, 2 if not report.whole else 0 if kept else 1)
 
 
 def _peers() -> Any:

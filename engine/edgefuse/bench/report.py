@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +43,12 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured, on what, and why it may not be trusted."""
+    """What was measured, on what, and why it may not be trusted; `whole` unless an interrupt left scenarios out."""
 
     circumstances: Mapping[str, Any]
     warnings: tuple[str, ...]
     sections: Mapping[str, Section]
+    whole: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -65,7 +67,7 @@ def measured(
     peers: Peers | None = None,
     tell: Callable[[Section], None] = lambda section: None,
 ) -> Report:
-    """Run these scenarios, in this order, and tell each as it ends.
+    """Run these scenarios, in this order, and tell each as it ends; an interrupt leaves out what is not done by then.
 
     UsageError: a scenario that there is none of, or a bundle that cannot be fed.
     """
@@ -74,10 +76,14 @@ def measured(
             raise UsageError(f"bench: no scenario {name!r}; there are {', '.join(SCENARIOS)}")
     stand, known = Stand.of(engine, profile, peers), machine.facts()
     before = machine.state()
-    sections = {}
-    for name in progress(scenarios, len(scenarios), "scenarios"):
-        sections[name] = SCENARIOS[name](stand)
-        tell(sections[name])
+    sections = dict[str, Section]()
+    with suppress(KeyboardInterrupt):
+        for name in progress(scenarios, len(scenarios), "scenarios"):
+            section = SCENARIOS[name](stand)
+            sections[name] = section
+            tell(section)
+    if not sections:
+        raise KeyboardInterrupt
     after = machine.state()
     manifest = engine.bundle.manifest
     circumstances = {
@@ -91,7 +97,10 @@ def measured(
         "before": before.as_json(),
         "after": after.as_json(),
     }
-    return Report(circumstances, tuple(_doubts(sections, profile, machine.warnings(before, after, known))), sections)
+    told = machine.warnings(before, after, known)
+    if len(sections) < len(scenarios):
+        told = [*told, f"stopped after {len(sections)} of {len(scenarios)} scenarios"]
+    return Report(circumstances, tuple(_doubts(sections, profile, told)), sections, len(sections) == len(scenarios))
 
 
 def _doubts(sections: Mapping[str, Section], profile: Profile, told: Sequence[str]) -> Iterator[str]:
