@@ -15,14 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 ENGINE = ROOT / "engine" / "edgefuse"
 EXPORT = ROOT / "export" / "edgefuse_export"
 SOURCES = sorted([*ENGINE.rglob("*.py"), *EXPORT.rglob("*.py")])
-KERNEL_SOURCES = sorted(
-    path for ending in ("hpp", "cpp", "cuh", "cu") for path in (ROOT / "csrc").rglob(f"*.{ending}")
-)
+KERNEL_SOURCES = sorted(path for ending in ("hpp", "cpp", "cuh", "cu") for path in (ROOT / "csrc").rglob(f"*.{ending}"))
 
 # The floors of the engine, ground first. A file imports from lower floors only; a folder is one room.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("reasons",),
-    ("errors", "types", "version", "files", "buffers", "_kernels"),
+    ("errors", "types", "version", "files", "buffers", "colours", "_kernels"),
     (
         "joins",
         "calibration",
@@ -60,13 +58,25 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker", "front", "ticks"),
     ("executors", "offline"),
     ("engine", "faults", "sinks", "recorded"),
-    ("replay", "verify", "doctor", "contents", "summary", "report", "live", "campaign", "scores"),
-    ("findings", "explain"),
+    (
+        "replay",
+        "verify",
+        "doctor",
+        "survey",
+        "contents",
+        "summary",
+        "report",
+        "report_run",
+        "live",
+        "campaign",
+        "scores",
+    ),
+    ("findings", "explain", "proposal", "report_axes", "report_text"),
     ("outcome", "trial"),
     ("limits",),
-    ("run", "bench", "inject", "inject_text", "inject_figures"),
-    ("demo", "inject_page", "explain_page", "sheet_page"),
-    ("bench_verb", "explain_verb", "inject_verb"),
+    ("run", "bench", "inject", "inject_text", "inject_figures", "report_curves", "report_map"),
+    ("demo", "inject_page", "explain_page", "sheet_page", "report_figures", "report_tables"),
+    ("bench_verb", "doctor_verb", "explain_verb", "inject_verb", "report_page"),
     ("cli",),
 )
 STAGES = ("streams", "health", "encode", "fallback", "fuse", "head")

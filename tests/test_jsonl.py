@@ -10,7 +10,7 @@ import pytest
 
 from edgefuse.errors import SinkError
 from edgefuse.sinks.jsonl import JsonlSink
-from edgefuse.types import Result
+from edgefuse.types import Result, Sample
 from full_disk import run_on_a_full_disk
 
 
@@ -88,3 +88,19 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         JsonlSink(tmp_path / "gone" / "r.jsonl"),
     ):
         pass
+
+
+def test_a_line_says_where_the_receiver_was_by_then_and_leaves_out_what_is_no_place(tmp_path: Path) -> None:
+    def fix(latitude: float, status: float) -> Sample:
+        return Sample("gps", 0, np.array([latitude, 8.4, 100.0, 1.0, 1.0, 1.0, status]))
+
+    with JsonlSink(tmp_path / "r.jsonl", {"gps": "gps", "imu": "vector"}) as sink:
+        sink.write(result(0))
+        sink.sample("gps", fix(49.0123456789, 0.0))
+        sink.sample("imu", Sample("imu", 0, np.zeros(7)))
+        sink.write(result(1))
+        for bad in (fix(np.nan, 0.0), fix(50.0, -1.0), Sample("gps", 0, np.zeros(3)), Sample("gps", 0, None)):  # type: ignore[arg-type]
+            sink.sample("gps", bad)
+        sink.write(result(2))
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [line.get("fixes") for line in lines] == [None, {"gps": [49.01234568, 8.4]}, {"gps": [49.01234568, 8.4]}]

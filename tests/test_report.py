@@ -67,6 +67,36 @@ def test_lines_of_two_models_are_not_one_run(tmp_path: Path) -> None:
         read_results(tmp_path / "r.jsonl")
 
 
+def test_lines_that_go_back_in_time_are_not_one_run(tmp_path: Path) -> None:
+    times = (0, 100, 100, 200, 0, 100)
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(line(t)) + "\n" for t in times))
+    with pytest.raises(SourceError, match=r"r\.jsonl:5: lies before the line above it"):
+        read_results(tmp_path / "r.jsonl")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"t_ns": 1 << 63},
+        {"outputs": {"v": [float("nan")]}},
+        {"timing_ms": {"total": float("inf")}},
+        {"timing_ms": {"total": "1"}},
+        {"expected": {"metric": "accuracy"}},
+        {"attribution": {"way": [1.0]}},
+        {"streams": {"a": {"state": "fresh", "reason": None, "age_ms": 1e300}}},
+    ],
+)
+def test_a_field_that_could_not_be_drawn_is_named_and_not_drawn(tmp_path: Path, more: dict[str, Any]) -> None:
+    (tmp_path / "r.jsonl").write_text(json.dumps(line(0)) + "\n" + json.dumps({**line(100), **more}) + "\n")
+    with pytest.raises(SourceError, match=r"r\.jsonl:2: is not a result line of edgefuse run: " + next(iter(more))):
+        read_results(tmp_path / "r.jsonl")
+
+
+def test_a_label_is_no_formula(tmp_path: Path) -> None:
+    draw([{**line(100 * i), "labels": {"way": "$\\frac{$"}} for i in range(3)], tmp_path / "r.svg")
+    assert (tmp_path / "r.svg").stat().st_size > 0
+
+
 def test_an_empty_or_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(SourceError, match=r"empty\.jsonl: holds no results"):

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgefuse import bench_verb, explain_verb, inject_verb
+from edgefuse import bench_verb, doctor_verb, explain_verb, inject_verb
 from edgefuse.command import Row, finish, guarded, log, natural, parser_of, positive, to_terminal
+
+_SOURCES = "site:seed=3, kitti:DIR, bag:PATH, tum:DIR, folder:DIR, video:FILE, device:0, nmea:FILE, ros2:"
+_SINKS = "r.jsonl, r.mcap, ros2:, foxglove:8765, run.rrd, rerun:9876, prometheus:9464"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,9 +32,9 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     _bundle_option(parser)
-    parser.add_argument("--source", required=True, help="site:[seed=N&duration_s=S], kitti:DIR or bag:PATH")
+    parser.add_argument("--source", required=True, help=f"a URI: {_SOURCES}")
     parser.add_argument("--config", type=Path, help="YAML configuration")
-    parser.add_argument("--out", action="append", default=[], metavar="SINK", help="r.jsonl; may be given again")
+    parser.add_argument("--out", action="append", default=[], metavar="SINK", help=f"may be given again: {_SINKS}")
     parser.add_argument("--rate", type=positive, help="answers per second (default: tick_hz of the configuration)")
     parser.add_argument(
         "--realtime", action="store_true", help="at the speed of the clock instead of as fast as it goes"
@@ -53,11 +56,8 @@ def _verify_options(parser: argparse.ArgumentParser) -> None:
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, help="a JSONL file of `edgefuse run --out`")
-    parser.add_argument("--out", type=Path, default=Path("report.png"), help="PNG, SVG or PDF (default report.png)")
-
-
-def _no_options(parser: argparse.ArgumentParser) -> None:
-    pass
+    told = "HTML page, or a picture: PNG, SVG or PDF (default report.html)"
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help=told)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -119,19 +119,16 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from edgefuse.report import draw, read_results
+    from edgefuse.report_page import check_report, write_report
 
+    check_report(arguments.out)
     results = read_results(arguments.results)
-    draw(results, arguments.out)
+    if arguments.out.suffix.lower() in (".html", ".htm"):
+        write_report(arguments.out, results, str(arguments.results))
+    else:
+        draw(results, arguments.out)
     print(f"{arguments.out}: {len(results)} results drawn")
     return finish(arguments, {"out": str(arguments.out), "results": len(results)})
-
-
-def _doctor(arguments: argparse.Namespace) -> int:
-    from edgefuse.doctor import describe, examine
-
-    facts = examine()
-    print(describe(facts))
-    return finish(arguments, facts)
 
 
 def _engine(bundle: str | None, config: Path | None) -> Any:
@@ -193,13 +190,17 @@ _VERBS: tuple[Row, ...] = (
     ),
     Row(
         "report",
-        "Draw the results of a run (needs the extra `report`).",
+        "What happened in a run, as a page (needs the extra `report`).",
         "report r.jsonl --out report.html",
         _report,
         _report_options,
     ),
     Row(
-        "doctor", "What this machine gives the engine, and why.", "doctor --source bag:drive.mcap", _doctor, _no_options
+        "doctor",
+        "What this machine gives the engine, and why; of a source, what it offers and how to run on it.",
+        "doctor --source bag:drive.mcap",
+        doctor_verb.doctor,
+        doctor_verb.options,
     ),
 )
 

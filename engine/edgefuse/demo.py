@@ -38,7 +38,7 @@ def demo(
     engine, source = staged(seed, seconds)
     teller = _Teller(tell, engine, colour)
     start = time.monotonic()
-    sinks = [] if out is None else [JsonlSink(out)]
+    sinks = [] if out is None else [JsonlSink(out, {plan.name: plan.modality.kind for plan in engine.plan.streams})]
     summary, _ = drive(engine, source, sinks, engine.plan.config.tick_hz, realtime, teller.watch)
     took_s = time.monotonic() - start
     tell(f"\n{describe(summary)}\n{seconds:.0f} s of the site, simulated and answered in {took_s:.1f} s")

@@ -1,4 +1,4 @@
-"""Report: a picture of a run from its JSON lines: trust in each stream over time, mode, answer and truth."""
+"""Report: the result lines of a run, read and checked, and a picture of it: trust in each stream, mode, answers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from edgefuse.colours import MODE_COLOURS, STATE_COLOURS
 from edgefuse.errors import SinkError, SourceError
 from edgefuse.files import write_whole
 from edgefuse.schema import complaint
 from edgefuse.types import NS_PER_S
-
-STATE_COLOURS = {"fresh": "#2e7d32", "held": "#f9a825", "imputed": "#6a1b9a", "absent": "#c62828"}
-MODE_COLOURS = {"full": "#2e7d32", "degraded": "#f9a825", "abstain": "#6a1b9a", "blind": "#212121"}
 
 
 def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -42,7 +40,8 @@ def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, picture = _figure(pyplot, results), io.BytesIO()
+    with matplotlib.rc_context({"text.parse_math": False}):  # a label may hold a dollar
+        figure, picture = _figure(pyplot, results), io.BytesIO()
     try:
         figure.savefig(picture, dpi=120, bbox_inches="tight", format=out.suffix.lstrip(".").lower() or "png")
         write_whole(out, picture.getvalue())
@@ -54,27 +53,57 @@ def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
         pyplot.close(figure)
 
 
-class _Lane(BaseModel):
+_Stamp = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+_Number = Annotated[float, Field(gt=-1e39, lt=1e39)]  # what float32 holds, and any age
+
+
+_Latitude = Annotated[float, Field(ge=-90.0, le=90.0)]
+_Longitude = Annotated[float, Field(ge=-180.0, le=180.0)]
+
+
+class _Part(BaseModel):
+    """Other fields may come and go."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Lane(_Part):
     state: str
     reason: str | None
+    health: str | None = None
+    age_ms: _Number | None = None
 
 
-class _Bundle(BaseModel):
+class _Bundle(_Part):
     name: str
+    version: int | None = None
 
 
-class _Line(BaseModel):
-    """What a picture needs of a result line; other fields may come and go."""
+class _Expected(_Part):
+    metric: str
+    value: _Number
+    low: _Number | None = None
+    high: _Number | None = None
+    better: str = "higher"
 
-    model_config = ConfigDict(strict=True)
 
-    t_ns: int
+class _Line(_Part):
+    """What a report needs of a result line, and what it shows where a line has it."""
+
+    t_ns: _Stamp
     mode: str
     streams: dict[str, _Lane]
     labels: dict[str, str]
     bundle: _Bundle
+    why: str | None = None
     in_domain: bool | None = None
+    outputs: dict[str, list[_Number]] = {}
+    probabilities: dict[str, list[_Number]] = {}
+    expected: _Expected | None = None
+    timing_ms: dict[str, _Number] = {}
+    attribution: dict[str, dict[str, list[_Number]]] = {}
     truth: dict[str, str] = {}
+    fixes: dict[str, tuple[_Latitude, _Longitude]] = {}
 
 
 def _result(line: str, place: str) -> dict[str, Any]:
@@ -85,8 +114,10 @@ def _result(line: str, place: str) -> dict[str, Any]:
 
 
 def _check_alike(results: Sequence[Mapping[str, Any]], place: str) -> None:
-    """Lines of one run name the same streams and outputs."""
-    for number, result in enumerate(results, start=1):
+    """Lines of one run name the same streams and outputs, and their time never goes back."""
+    for number, (before, result) in enumerate(zip((results[0], *results), results, strict=False), start=1):
+        if result["t_ns"] < before["t_ns"]:
+            raise SourceError("lies before the line above it: these are two runs", place=f"{place}:{number}")
         if any(result[field].keys() != results[0][field].keys() for field in ("streams", "labels")):
             raise SourceError("names other streams or outputs than line 1", place=f"{place}:{number}")
 

@@ -19,7 +19,7 @@ from edgefuse.types import Sample
 
 Tell = Callable[[str], None]
 
-MOST_PROBLEMS = 10  # skipped files told one by one; the rest as a number
+MOST_PROBLEMS = 10  # told one by one; the rest as a number
 
 
 def run(
@@ -46,11 +46,13 @@ def run(
     rate_hz = rate_hz or engine.plan.config.tick_hz
     if engine.plan.config.max_tick_gap_ms is not None:
         refuse_gap(engine.plan.config.max_tick_gap_ms, rate_hz, config_place)
-    setting = Setting({plan.name: plan.modality.kind for plan in engine.plan.streams}, source.live)
+    setting = Setting({plan.name: plan.modality.kind for plan in engine.plan.streams}, source.live, tell)
     sinks = [open_sink(target, setting) for target in out]
     if live is not None:
         live.expect(source.length_s)
-    summary, whole = drive(engine, source, sinks, rate_hz, realtime, _watcher(tell, live))
+    watcher = _Watcher(tell, live, source)
+    summary, whole = drive(engine, source, sinks, rate_hz, realtime, watcher.watch)
+    watcher.skipped()
     if live is not None:
         live.close()
     stopped = [] if whole else ["stopped: this is what was answered so far; files that are not whole end in .part"]
@@ -59,16 +61,26 @@ def run(
     return summary, {"whole": whole, **losses(engine, source)}
 
 
-def _watcher(tell: Tell, live: LiveTable | None) -> Callable[[Tick, Span | None], None]:
-    say = tell if live is None else live.above
+class _Watcher:
+    """Tells what changes while a run goes on, and what was skipped when it is met, not when all is over."""
 
-    def watch(tick: Tick, span: Span | None) -> None:
+    def __init__(self, tell: Tell, live: LiveTable | None, source: Source) -> None:
+        self._say, self._live, self._source = (tell if live is None else live.above), live, source
+        self._told = 0
+
+    def watch(self, tick: Tick, span: Span | None) -> None:
+        """An answer, and the span that it begins, where it begins one."""
+        self.skipped()
         if span is not None:
-            say(span_line(span))
-        if live is not None:
-            live.show(tick.result)
+            self._say(span_line(span))
+        if self._live is not None:
+            self._live.show(tick.result)
 
-    return watch
+    def skipped(self) -> None:
+        """Tell the problems that were not told yet."""
+        for problem in self._source.problems[self._told : MOST_PROBLEMS]:
+            self._say(f"skipped: {problem.place}: {problem.what}")
+        self._told = len(self._source.problems)
 
 
 def drive(
@@ -137,11 +149,10 @@ def _notes(engine: Engine, source: Source) -> Iterator[str]:
 
 
 def _problem_lines(source: Source) -> list[str]:
-    lines = [
-        f"skipped: {problem.place}: {problem.what}" + (f" ({problem.count} times)" if problem.count > 1 else "")
-        for problem in source.problems[:MOST_PROBLEMS]
-    ]
-    more = len(source.problems) - MOST_PROBLEMS
+    """What was told when it was met, with how often it came since; and how much more there was."""
+    often = [problem for problem in source.problems[:MOST_PROBLEMS] if problem.count > 1]
+    lines = [f"skipped: {problem.place}: {problem.what} ({problem.count} times)" for problem in often]
+    more = sum(problem.count for problem in source.problems[MOST_PROBLEMS:])
     return [*lines, f"skipped: {more} more"] if more > 0 else lines
 
 

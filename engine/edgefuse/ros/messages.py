@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from edgefuse.pictures import compressed_picture, kind_of, raw_picture
 from edgefuse.ros.clouds import points_of
+from edgefuse.ros.definitions import NUMBERS, TENSOR, VECTOR
 from edgefuse.types import F32, F64, NS_PER_S, Array
 
 NO_COVARIANCE = 0  # sensor_msgs/NavSatFix.COVARIANCE_TYPE_UNKNOWN
@@ -57,8 +59,37 @@ def _odometry(message: Any) -> Read:
     )
 
 
+def _vector(message: Any) -> Read:
+    return Read("vector", _shaped(np.asarray(message.data, np.float32), message.shape))
+
+
+def _multi_array(message: Any) -> Read:
+    values = np.asarray(message.data, np.float32)[int(message.layout.data_offset) :]
+    sizes = [int(axis.size) for axis in message.layout.dim]
+    return Read("vector", _shaped(values, sizes) if sizes else values)
+
+
+def _tensor(message: Any) -> Read:
+    if not re.fullmatch(rf"[<>|=][{NUMBERS}]\d{{1,2}}", message.dtype):
+        raise ValueError(f"dtype {message.dtype!r} is not one of numbers")
+    data = np.ascontiguousarray(np.asarray(message.data, np.uint8))
+    try:
+        values = data.view(np.dtype(message.dtype))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{data.size} bytes are no values of dtype {message.dtype!r}") from error
+    return Read("vector", _shaped(values, message.shape))
+
+
+def _shaped(values: Array, shape: Any) -> Array:
+    sizes = tuple(int(size) for size in shape)
+    if math.prod(sizes) != values.size:
+        raise ValueError(f"a shape of {sizes} for {values.size} values")
+    return values.reshape(sizes)
+
+
 # Type -> what reads it. `vector` of an Imu: orientation x, y, z, w, angular velocity (rad/s), acceleration (m/s2), 10
 # numbers; of an Odometry: position (m), orientation x, y, z, w, linear (m/s) and angular velocity (rad/s), 13 numbers.
+# A Tensor is a reading that was not as its kind states it, of whatever stream it came on.
 READERS: Mapping[str, Callable[[Any], Read]] = {
     "sensor_msgs/msg/Image": _picture,
     "sensor_msgs/msg/CompressedImage": _compressed,
@@ -66,6 +97,9 @@ READERS: Mapping[str, Callable[[Any], Read]] = {
     "sensor_msgs/msg/NavSatFix": _fix,
     "sensor_msgs/msg/Imu": _imu,
     "nav_msgs/msg/Odometry": _odometry,
+    "std_msgs/msg/Float32MultiArray": _multi_array,
+    VECTOR: _vector,
+    TENSOR: _tensor,
 }
 
 # The kinds that are known before a message has been read; a picture's depends on its encoding.
@@ -74,6 +108,9 @@ KINDS: Mapping[str, str] = {
     "sensor_msgs/msg/NavSatFix": "gps",
     "sensor_msgs/msg/Imu": "vector",
     "nav_msgs/msg/Odometry": "vector",
+    "std_msgs/msg/Float32MultiArray": "vector",
+    VECTOR: "vector",
+    TENSOR: "vector",
 }
 
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+import numpy as np
+
 from edgefuse.errors import SinkError
 from edgefuse.files import part_of
+from edgefuse.modalities.base import contract_reason
+from edgefuse.modalities.gps import GPS, NO_FIX
 from edgefuse.sinks.base import Sink
-from edgefuse.types import Result
+from edgefuse.types import Result, Sample
 
 
 class JsonlSink(Sink):
@@ -20,10 +24,15 @@ class JsonlSink(Sink):
 
     Until then, and after a failure for good, the lines are in `path` + ".part", cut after the last whole line. A path
     that is no regular file (a pipe, a device) is written directly.
+
+    kinds  stream -> modality kind; of those of kind gps each line has the newest fix that had come by then, trusted or
+           not, as `fixes: {stream: [latitude_deg, longitude_deg]}`, so that a report can draw where it happened
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], kinds: Mapping[str, str] | None = None) -> None:
         self.path = Path(path)
+        self._kinds = kinds or {}
+        self._fixes: dict[str, list[float]] = {}
         self._direct = self.path.exists() and not self.path.is_file()
         self._target = self.path if self._direct else part_of(self.path)
         self._lines = 0
@@ -38,9 +47,19 @@ class JsonlSink(Sink):
             raise SinkError(f"cannot be opened for writing: {error.strerror}", place=str(self.path)) from error
         return self
 
+    def sample(self, stream: str, sample: Sample) -> None:
+        """Remember where the receiver says that it is."""
+        fix = sample.payload
+        if self._kinds.get(stream) != "gps" or contract_reason(fix, GPS.dtype, (7,)) is not None:
+            return
+        if np.isfinite(fix[:2]).all() and fix[6] > NO_FIX:
+            self._fixes[stream] = [round(float(degrees), 8) for degrees in fix[:2]]
+
     def write(self, result: Result, truth: Mapping[str, str] | None = None) -> None:
         """Append one line; a SinkError when it cannot be stored whole."""
         document = {**result.as_json(), **({"truth": dict(truth)} if truth is not None else {})}
+        if self._fixes:
+            document["fixes"] = dict(self._fixes)
         line = json.dumps(document, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         assert self._file is not None, "write belongs inside the with block"
         try:

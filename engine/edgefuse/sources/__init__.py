@@ -48,11 +48,72 @@ def _bag(rest: str, uri: str) -> Source:
     return BagSource(Path(rest))
 
 
-SCHEMES: Mapping[str, Callable[[str, str], Source]] = {"site": _site, "kitti": _kitti, "drill": _drill, "bag": _bag}
+def _nmea(rest: str, uri: str) -> Source:
+    from edgefuse.sources.nmea import NmeaDevice, NmeaLog, midnight_of
+
+    path, options = _path_and_options(rest)
+    if Path(path).is_char_device():
+        return NmeaDevice(path, _options(options, uri, {"baud": 9600})["baud"])
+    return NmeaLog(Path(path), midnight_of(_options(options, uri, {"date": ""})["date"], uri))
+
+
+def _tum(rest: str, uri: str) -> Source:
+    from edgefuse.sources.tum import UNITS_PER_M, TumSource
+
+    path, text = _path_and_options(rest)
+    options = _options(text, uri, {"list": "", "units_per_m": UNITS_PER_M})
+    if not 1.0 <= options["units_per_m"] <= 1e6:
+        raise SourceError("units_per_m lies in [1, 1e6]", place=uri)
+    return TumSource(Path(path), Path(options["list"]) if options["list"] else None, options["units_per_m"])
+
+
+def _folder(rest: str, uri: str) -> Source:
+    from edgefuse.sources.folder import FolderSource
+
+    return FolderSource(Path(rest))
+
+
+def _video(rest: str, uri: str) -> Source:
+    from edgefuse.sources.video import VideoSource
+
+    return VideoSource(Path(rest))
+
+
+def _device(rest: str, uri: str) -> Source:
+    from edgefuse.sources.video import DeviceSource
+
+    name, text = _path_and_options(rest)
+    if not (re.fullmatch(r"\d{1,3}", name) or Path(name).is_char_device()):
+        raise SourceError("is no camera: device:0, or the path of a device", place=uri)
+    asked = _options(text, uri, {"width": 0, "height": 0, "fps": 0.0})
+    if not all(0 <= value <= 1 << 16 for value in asked.values()):
+        raise SourceError("width, height and fps lie in [0, 65536]", place=uri)
+    asked = {"FRAME_WIDTH": asked["width"], "FRAME_HEIGHT": asked["height"], "FPS": asked["fps"]}
+    return DeviceSource(int(name) if name.isdigit() else name, {key: value for key, value in asked.items() if value})
+
+
+def _ros2(rest: str, uri: str) -> Source:
+    from edgefuse.sources.ros2 import join
+
+    return join(_options(rest, uri, {"domain": ""})["domain"], uri)
+
+
+SCHEMES: Mapping[str, Callable[[str, str], Source]] = {
+    "site": _site,
+    "kitti": _kitti,
+    "drill": _drill,
+    "bag": _bag,
+    "nmea": _nmea,
+    "tum": _tum,
+    "folder": _folder,
+    "video": _video,
+    "device": _device,
+    "ros2": _ros2,
+}
 
 
 def open_source(uri: str) -> Source:
-    """Open `site:`, `site:seed=3&duration_s=30`, `site:stamps=FILE`, `kitti:DIR`, `bag:PATH` or `drill:samples=10000`.
+    """Open a source by its URI, as `site:seed=3`, `bag:PATH`, `nmea:/dev/ttyUSB0?baud=9600`; docs/sources.md lists all.
 
     A SourceError names the URI or the path.
     """
@@ -72,6 +133,12 @@ def numbered(uri: str) -> list[str]:
     if last < first:
         raise SourceError(f"{span[0]} counts downwards", place=uri)
     return [f"{uri[: span.start()]}{k}{uri[span.end() :]}" for k in range(first, last + 1)]
+
+
+def _path_and_options(rest: str) -> tuple[str, str]:
+    """`PATH` or `PATH?KEY=VALUE&...`, parted."""
+    path, _, options = rest.partition("?")
+    return path, options
 
 
 def _options(rest: str, uri: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
