@@ -8,7 +8,7 @@ BUILD_FILES := setup.py pyproject.toml MANIFEST.in CMakeLists.txt $(wildcard csr
 ENGINE_FILES := $(shell find engine export -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
 CPP_FILES := $(wildcard csrc/*.hpp csrc/*.cpp csrc/cuda/* tests/cpp/*.hpp tests/cpp/*.cpp tests/cpp/*/*.hpp)
 
-.PHONY: help demo install test check test-cpp test-cpp-aarch64 gpu test-python format docs check-aarch64 clean
+.PHONY: help demo install test check test-cpp test-cpp-aarch64 gpu test-python format docs pictures check-aarch64 clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -57,6 +57,12 @@ docs: $(DEV)/.installed  ## write the pages that come from tables, and build the
 	$(BIN)/python tools/fault_page.py
 	$(BIN)/python tools/reason_table.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+pictures: $(DEV)/.installed  ## draw the pictures of the documentation; needs Chromium, and Vulkan (Debian: mesa-vulkan-drivers)
+	mkdir -p build && $(BIN)/edgefuse demo --out build/demo.jsonl > build/demo.txt
+	$(BIN)/python tools/demo_picture.py build/demo.jsonl docs/demo.png
+	$(BIN)/python tools/report_picture.py docs/report.png
+	PATH="$(BIN):$$PATH" $(BIN)/python tools/rerun_picture.py docs/rerun.png
 
 check-aarch64:  ## ask the package index whether every dependency has aarch64 wheels
 	$(PYTHON) tools/check_aarch64.py

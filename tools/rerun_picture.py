@@ -1,6 +1,6 @@
 """Draws docs/rerun.png: Rerun at one moment of the demo, with what each stream adds to the answer.
 
-Usage: python tools/pictures.py docs/rerun.png
+Usage: python tools/rerun_picture.py docs/rerun.png
 
 The viewer runs without a window and draws with Vulkan; where there is no graphics card, Mesa's software renderer does
 (Debian: mesa-vulkan-drivers).
