@@ -8,6 +8,7 @@ from pathlib import Path
 
 PREAMBLE = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # half of it would be found by whoever imports next
 sys.path[:0] = {path!r}
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))

@@ -188,7 +188,8 @@ def test_a_run_that_is_played_again_answers_the_same_at_the_same_times(tmp_path:
     reasons = {trust["reason"] for line in first for trust in line["streams"].values()}
     assert not faults or {"non_finite", "bad_dtype", "no_fix", "bad_shape", "stuck"} <= reasons
     whole = json_lines(tmp_path / "r.mcap")
-    assert whole == [json.loads(line) for line in (tmp_path / "first.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "first.jsonl").read_text().splitlines()]
+    assert whole == [{key: value for key, value in line.items() if key != "fixes"} for line in lines]
 
 
 def test_an_older_recording_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ def diagnostics(result: Result) -> Written:
 
 
 def json_line(result: Result, truth: Mapping[str, str] | None = None) -> Written:
-    """A result whole, and the right answer where it is known: the line of a `.jsonl` as a `std_msgs/String`."""
+    """A result whole, and the right answer where it is known: the line of a `.jsonl` as a `std_msgs/String`.
+
+    But for `fixes`, which have a topic of their own.
+    """
     document = {**result.as_json(), **({"truth": dict(truth)} if truth is not None else {})}
     line = json.dumps(document, allow_nan=False, separators=(",", ":"))
     return written(TEXT, made(TEXT, data=line))
