@@ -53,14 +53,6 @@ inline SubsetsArgs layout_of(const Subsets& s) {
   return {s.h, s.masks, s.weight, s.bias, s.out, s.streams, s.width, s.classes, s.reduce, s.concat};
 }
 
-inline AreaArgs layout_of(const Area& a) {
-  return {a.pixels, a.out, a.row_stride, a.rows, a.columns, a.out_rows, a.out_columns};
-}
-
-inline NearestArgs layout_of(const Nearest& n) {
-  return {n.mm, n.out, n.row_stride, n.column_stride, n.rows, n.columns, n.out_rows, n.out_columns};
-}
-
 // Everything but where the used points are counted.
 inline GridArgs layout_of(const Grid& g) {
   GridArgs a{g.points, g.out,  nullptr,   g.count,   g.bands,  g.count_cap,

@@ -12,8 +12,6 @@ namespace edgefuse::cuda {
 struct ProjectArgs;
 struct MapsArgs;
 struct SubsetsArgs;
-struct AreaArgs;
-struct NearestArgs;
 struct GridArgs;
 
 enum class Weights : int { kFloat = 0, kHalf = 1, kBFloat = 2 };
@@ -26,8 +24,8 @@ cudaError_t fuse_project(const ProjectArgs& a, Weights weights, cudaStream_t str
 cudaError_t fuse_maps(const MapsArgs& a, int64_t processors, cudaStream_t stream);
 cudaError_t subset_head(const SubsetsArgs& a, int64_t count, cudaStream_t stream);
 
-cudaError_t picture_area(const AreaArgs& a, cudaStream_t stream);
-cudaError_t depth_nearest(const NearestArgs& a, cudaStream_t stream);
+cudaError_t picture_area(const Area& a, cudaStream_t stream);
+cudaError_t depth_nearest(const Nearest& a, cudaStream_t stream);
 cudaError_t lidar_grid(const GridArgs& a, int64_t processors, cudaStream_t stream);
 
 // out is cleared first. most, bad: [1], scratch; counts: [1 + kSectors + kElevations], scratch.

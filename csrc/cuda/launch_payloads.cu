@@ -36,11 +36,11 @@ auto cleared(T* at, int64_t count, cudaStream_t stream) {
 
 }  // namespace
 
-cudaError_t picture_area(const AreaArgs& a, cudaStream_t stream) {
+cudaError_t picture_area(const Area& a, cudaStream_t stream) {
   return launch<area_block>(a.out_rows * a.out_columns, kMany, stream, a);
 }
 
-cudaError_t depth_nearest(const NearestArgs& a, cudaStream_t stream) {
+cudaError_t depth_nearest(const Nearest& a, cudaStream_t stream) {
   return launch<nearest_block>(a.out_rows * a.out_columns, kMany, stream, a);
 }
 

@@ -1,33 +1,13 @@
 // Pictures to the size that an encoder takes, on a device: see `Area` and `Nearest`; the same bits as on a processor.
 //
-// A thread makes one pixel of out; sums are whole numbers. Aliasing: out overlaps nothing.
+// A thread makes one pixel of out; sums are whole numbers, and the scratch of the arguments is not used. Aliasing: out
+// overlaps nothing.
 #pragma once
 
 #include "../kernels.hpp"
 #include "block.cuh"
 
 namespace edgefuse::cuda {
-
-struct AreaArgs {
-  const uint8_t* pixels;  // [rows, columns, 3], pixels of a row side by side
-  uint8_t* out;           // [out_rows, out_columns, 3]
-  int64_t row_stride;     // bytes
-  int64_t rows;
-  int64_t columns;
-  int64_t out_rows;
-  int64_t out_columns;
-};
-
-struct NearestArgs {
-  const uint8_t* mm;   // uint16, aligned
-  uint16_t* out;       // [out_rows, out_columns]
-  int64_t row_stride;  // bytes
-  int64_t column_stride;
-  int64_t rows;
-  int64_t columns;
-  int64_t out_rows;
-  int64_t out_columns;
-};
 
 // What of the unit [at * to, (at + 1) * to) lies in [i * from, (i + 1) * from).
 EDGEFUSE_DEVICE int64_t overlap(int64_t i, int64_t at, int64_t from, int64_t to) {
@@ -36,7 +16,7 @@ EDGEFUSE_DEVICE int64_t overlap(int64_t i, int64_t at, int64_t from, int64_t to)
   return last > first ? last - first : 0;
 }
 
-EDGEFUSE_DEVICE void area_pixel(const AreaArgs& a, int64_t i, int64_t j) {
+EDGEFUSE_DEVICE void area_pixel(const Area& a, int64_t i, int64_t j) {
   int64_t sums[3] = {};  // at most 255 rows columns, 2^36
   for (int64_t r = i * a.rows / a.out_rows; r < a.rows && r * a.out_rows < (i + 1) * a.rows; ++r) {
     const int64_t p = overlap(i, r, a.rows, a.out_rows);
@@ -51,14 +31,14 @@ EDGEFUSE_DEVICE void area_pixel(const AreaArgs& a, int64_t i, int64_t j) {
   for (int k = 0; k < 3; ++k) out[k] = static_cast<uint8_t>((2 * sums[k] + area) / (2 * area));
 }
 
-EDGEFUSE_DEVICE void area_block(const Block& block, const AreaArgs& a) {
+EDGEFUSE_DEVICE void area_block(const Block& block, const Area& a) {
   const int64_t size = a.out_rows * a.out_columns, step = block.columns() * kThreads;
   block.each([&](int t) {
     for (int64_t e = block.x() * kThreads + t; e < size; e += step) area_pixel(a, e / a.out_columns, e % a.out_columns);
   });
 }
 
-EDGEFUSE_DEVICE void nearest_block(const Block& block, const NearestArgs& a) {
+EDGEFUSE_DEVICE void nearest_block(const Block& block, const Nearest& a) {
   const int64_t size = a.out_rows * a.out_columns, step = block.columns() * kThreads;
   block.each([&](int t) {
     for (int64_t e = block.x() * kThreads + t; e < size; e += step) {

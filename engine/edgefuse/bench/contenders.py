@@ -115,7 +115,7 @@ def ready(
     for name, make in makers.items():
         found = make(Preparing(engine, played[:1], names))()
         for output, values in truth.items():
-            off, scale = np.abs(found[output] - values).max(), max(1.0, float(np.abs(values).max()))
-            if not off <= scale * (make.tolerance if isinstance(make, Coarse) else TOLERANCE):
+            coarse = make.tolerance * float(np.abs(values).max()) if isinstance(make, Coarse) else 0.0
+            if not np.allclose(found[output], values, atol=max(TOLERANCE, coarse), rtol=TOLERANCE):
                 raise UsageError(f"bench: with {', '.join(names)}: {name} answers {output} differently from the engine")
     return {name: make(Preparing(engine, played, names)) for name, make in makers.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,7 +73,6 @@ class Indexed:
 
     def __init__(self, path: Path, problems: list[str]) -> None:
         self.path, self.problems = path, problems
-        self._reader: Any = None
         with self._opened() as reader:
             self.topics = {c.topic: c.msgtype for c in reversed(reader.connections)}
             self.length_ns = max(0, reader.end_time - reader.start_time) if reader.message_count else 0
@@ -100,7 +99,7 @@ class Indexed:
             reader.open()
         except Exception as error:
             raise SourceError(f"cannot be read as a recording: {_words(error)}", place=str(self.path)) from error
-        return _Closing(reader)
+        return closing(reader)
 
 
 class FromFront:
@@ -161,19 +160,6 @@ class FromFront:
             told = get_types_from_msg(schema.data.decode(), schema.name)
             self._typestore.register({n: d for n, d in told.items() if n not in self._typestore.fielddefs})
         return True
-
-
-class _Closing:
-    """A reader that is open until the `with` block ends."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-
-    def __enter__(self) -> Any:
-        return self._reader
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.close()
 
 
 def _decoded(typestore: Any, message: Message, *, ros1: bool) -> Any:

@@ -9,18 +9,18 @@ from typing import Any
 
 from edgefuse.errors import SinkError
 from edgefuse.files import write_whole
+from edgefuse.ros.answers import RESULT_TOPIC
+from edgefuse.ros.written import topic_of
 from edgefuse.sinks import Setting
 from edgefuse.sinks.base import Sink
 from edgefuse.sinks.foxglove_layout import layout
 from edgefuse.sinks.foxglove_messages import (
     FORMS,
     FRAMES,
-    RESULT,
     TRUST,
     VECTOR_SCHEMA,
     frames,
     result_schema,
-    topic_of,
     trust_numbers,
     trust_schema,
 )
@@ -74,7 +74,7 @@ class FoxgloveSink(Sink):
     def write(self, result: Result, truth: Mapping[str, str] | None = None) -> None:
         document = {**result.as_json(), **({"truth": dict(truth)} if truth is not None else {})}
         log_time = _log_time(result.t_ns)
-        self._channels[RESULT].log(_json(document), log_time=log_time)
+        self._channels[RESULT_TOPIC].log(_json(document), log_time=log_time)
         self._channels[TRUST].log(_json(trust_numbers(result)), log_time=log_time)
         self._channels[FRAMES].log(self._frames, log_time=log_time)
         self._check()
@@ -128,7 +128,7 @@ def _channels(foxglove: Any, context: Any, kinds: Mapping[str, str]) -> dict[str
 
     return {
         **{stream: channel(stream, kind) for stream, kind in kinds.items()},
-        RESULT: foxglove.Channel(RESULT, schema=result_schema(kinds), context=context),
+        RESULT_TOPIC: foxglove.Channel(RESULT_TOPIC, schema=result_schema(kinds), context=context),
         TRUST: foxglove.Channel(TRUST, schema=trust_schema(kinds), context=context),
         FRAMES: channels.FrameTransformsChannel(FRAMES, context=context),
     }

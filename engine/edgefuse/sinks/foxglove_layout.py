@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgefuse.colours import MODE_COLOURS, STATE_COLOURS, line_colours
-from edgefuse.sinks.foxglove_messages import RESULT, ROOT_FRAME, TRUST, topic_of
+from edgefuse.ros.answers import RESULT_TOPIC
+from edgefuse.ros.written import topic_of
+from edgefuse.sinks.foxglove_messages import ROOT_FRAME, TRUST
 
 Panels = dict[str, dict[str, Any]]
 
@@ -57,11 +59,11 @@ def _clouds(streams: Sequence[str]) -> dict[str, Any]:
 
 def _trusted(kinds: Mapping[str, str]) -> Panels:
     """A lane for the mode and one for each stream's trust, and beside them the newest result."""
-    lanes = [_lane("mode", f"{RESULT}.mode", MODE_COLOURS)]
-    lanes += [_lane(stream, f"{RESULT}.streams.{stream}.state", STATE_COLOURS) for stream in kinds]
+    lanes = [_lane("mode", f"{RESULT_TOPIC}.mode", MODE_COLOURS)]
+    lanes += [_lane(stream, f"{RESULT_TOPIC}.streams.{stream}.state", STATE_COLOURS) for stream in kinds]
     return {
         "StateTransitions!trust": {**_title("mode, and trust in each stream"), "paths": lanes, "isSynced": True},
-        "RawMessages!result": {**_title("answer"), "topicPath": RESULT},
+        "RawMessages!result": {**_title("answer"), "topicPath": RESULT_TOPIC},
     }
 
 

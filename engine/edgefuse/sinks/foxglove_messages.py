@@ -15,7 +15,7 @@ from edgefuse.sinks.shown import MODE_NUMBERS, STATE_NUMBERS, jpeg
 from edgefuse.types import NS_PER_S, Array, Result, Sample
 
 ROOT_FRAME = "vehicle"
-RESULT, TRUST, FRAMES = "/edgefuse/result", "/edgefuse/trust", "/tf"
+TRUST, FRAMES = "/edgefuse/trust", "/tf"
 
 _OPTICAL_XYZW = (-0.5, 0.5, -0.5, 0.5)  # x right, y down, z forward, seen from x forward, y left, z up
 _FORWARD_XYZW = (0.0, 0.0, 0.0, 1.0)
@@ -104,11 +104,6 @@ FORMS: Mapping[str, Form] = {
     "gps": Form("LocationFixChannel", _gps),
     "vector": Form("", _vector),
 }
-
-
-def topic_of(stream: str) -> str:
-    """The topic of a stream's samples."""
-    return f"/edgefuse/{stream}"
 
 
 def stamp(sample: Sample) -> Any:

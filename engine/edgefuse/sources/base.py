@@ -33,6 +33,7 @@ class Source(ABC):
     def __init__(self) -> None:
         self.topics: dict[str, str] = {}
         self.problems: list[Problem] = []
+        self._reported_at: dict[tuple[str, str], int] = {}  # where in `problems`, which only grows
         self._wanted: frozenset[str] | None = None
 
     @abstractmethod
@@ -52,13 +53,13 @@ class Source(ABC):
         """Will samples of this topic be looked at?"""
         return self._wanted is None or topic in self._wanted
 
-    def report(self, place: str, what: str) -> None:
-        """Note that something was skipped; one problem however often it comes."""
-        for i, known in enumerate(self.problems):
-            if (known.place, known.what) == (place, what):
-                self.problems[i] = replace(known, count=known.count + 1)
-                return
-        self.problems.append(Problem(place, what))
+    def report(self, place: str, what: str, count: int = 1) -> None:
+        """Note that something was skipped, so many times; one problem however often it comes."""
+        at = self._reported_at.setdefault((place, what), len(self.problems))
+        if at == len(self.problems):
+            self.problems.append(Problem(place, what, count))
+        else:
+            self.problems[at] = replace(self.problems[at], count=self.problems[at].count + count)
 
     def close(self) -> None:  # noqa: B027 (most sources wait for nothing)
         """End what `samples` waits for: a live source's iterator then stops. From any thread."""

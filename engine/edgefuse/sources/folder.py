@@ -38,7 +38,7 @@ class FolderSource(StampedFiles):
         known = {entry.path for entry in entries} | self._refused
         for path in sorted(directory.rglob("*")):
             if path.suffix.lower() in _READ and path not in known:
-                self.note(str(path), f"has no stamp in {STAMPS}")
+                self.report(str(path), f"has no stamp in {STAMPS}")
         self.play(entries, str(directory))
         self.topics = {topic: self._kind(topic) for topic in sorted({entry.topic for entry in entries})}
 
@@ -57,7 +57,7 @@ class FolderSource(StampedFiles):
             if what is None and path is not None and path in seen:
                 what = f"names {name}, as line {seen[path]} does"
             if what is not None or path is None or stamp_ns is None:
-                self.note(place, what or "is no row")
+                self.report(place, what or "is no row")
                 self._refused |= {path} if path is not None else set()
                 continue
             seen[path] = number

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.errors import SourceError
-from edgefuse.sources.base import Problem, Source
+from edgefuse.sources.base import Source
 from edgefuse.sources.clock import now_ns
 from edgefuse.sources.live_device import LiveDevice
 from edgefuse.sources.nmea_epochs import MOST_GAP_NS, QUIET_S, Epoch, Epochs, longest_stretch, near, stamps_of
@@ -71,7 +71,7 @@ class NmeaLog(Source):
         begin, end = longest_stretch(stamps)
         if end - begin < len(epochs):
             what = f"epochs beyond a leap of the date by more than {MOST_GAP_NS // DAY_NS} days"
-            self.problems.append(Problem(self._place, what, len(epochs) - (end - begin)))
+            self.report(self._place, what, len(epochs) - (end - begin))
         seen: set[int] = set()
         for stamp_ns, epoch in zip(stamps[begin:end], epochs[begin:end], strict=True):
             if epoch.fix is None:

@@ -116,8 +116,8 @@ class Ros2Source(Source):
 
     def _count_lost(self) -> None:
         for topic, count in self._bus.lost().items():
-            for _ in range(count - self._lost.get(topic, 0)):
-                self.report(self._named(topic), "came faster than it was taken, and was lost")
+            if (more := count - self._lost.get(topic, 0)) > 0:
+                self.report(self._named(topic), "came faster than it was taken, and was lost", more)
             self._lost[topic] = count
 
     def _named(self, topic: str) -> str:

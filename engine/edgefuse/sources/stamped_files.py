@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefuse.errors import SourceError
-from edgefuse.sources.base import Problem, Source
+from edgefuse.sources.base import Source
 from edgefuse.sources.kitti_files import what_failed
 from edgefuse.types import NS_PER_S, Array, Sample
 
@@ -40,10 +40,6 @@ class StampedFiles(Source):
         self._entries = sorted(entries)
         if not self._entries:
             raise self._nothing_usable()
-
-    def note(self, place: str, what: str) -> None:
-        """A problem whose place alone makes it another one than all before: no need to look for it among thousands."""
-        self.problems.append(Problem(place, what))
 
     @abstractmethod
     def read(self, entry: Entry) -> Array:

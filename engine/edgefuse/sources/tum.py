@@ -75,12 +75,12 @@ class TumSource(StampedFiles):
             if not line.strip() or line.startswith("#"):
                 continue
             if len(fields) not in (2, 4):
-                self.note(f"{path}:{number}", "is neither TIME FILE nor TIME FILE TIME FILE")
+                self.report(f"{path}:{number}", "is neither TIME FILE nor TIME FILE TIME FILE")
                 continue
             for time, name in zip(fields[::2], fields[1::2], strict=True):
                 entry = self._listed(f"{path}:{number}", _LISTS.get(path.name), time, name)
                 if entry is not None and seen.setdefault(entry.path, number) != number:
-                    self.note(f"{path}:{number}", f"names {name}, as line {seen[entry.path]} does")
+                    self.report(f"{path}:{number}", f"names {name}, as line {seen[entry.path]} does")
                 elif entry is not None:
                     yield entry
 
@@ -88,11 +88,11 @@ class TumSource(StampedFiles):
         stamp_ns, path = from_seconds(time), inside(self._folder, name)
         topic = topic or _FOLDERS.get(Path(name).parts[0] if name else "")
         if stamp_ns is None:
-            self.note(place, f"{time!r} is no time in seconds")
+            self.report(place, f"{time!r} is no time in seconds")
         elif path is None or topic is None:
-            self.note(place, f"{name!r} lies in none of the folders {', '.join(_FOLDERS)}")
+            self.report(place, f"{name!r} lies in none of the folders {', '.join(_FOLDERS)}")
         elif not path.is_file():
-            self.note(place, f"names {name}, which is not there")
+            self.report(place, f"names {name}, which is not there")
         else:
             return Entry(stamp_ns, topic, path)
         return None
@@ -102,7 +102,7 @@ class TumSource(StampedFiles):
             for path in sorted((self._folder / folder).glob("*")):
                 stamp_ns = from_seconds(path.stem) if path.suffix.lower() in _PICTURES else None
                 if stamp_ns is None:
-                    self.note(str(path), "is no picture that is called after its time in seconds")
+                    self.report(str(path), "is no picture that is called after its time in seconds")
                 else:
                     yield Entry(stamp_ns, topic, path)
 

@@ -125,7 +125,7 @@ inline int64_t extent(int64_t rows, int64_t row_stride, int64_t columns, int64_t
 inline void picture_area(const Area& area) {
   const Copy<uint8_t> pixels(area.pixels, extent(area.rows, area.row_stride, area.columns, 3, 3));
   const Copy<uint8_t> out(area.out, 3 * area.out_rows * area.out_columns);
-  cuda::AreaArgs a = cuda::layout_of(area);
+  Area a = area;
   a.pixels = pixels.data();
   a.out = out.data();
   must(cuda::picture_area(a, nullptr));
@@ -135,7 +135,7 @@ inline void picture_area(const Area& area) {
 inline void depth_nearest(const Nearest& n) {
   const Copy<uint8_t> mm(n.mm, extent(n.rows, n.row_stride, n.columns, n.column_stride, 2));
   const Copy<uint16_t> out(n.out, n.out_rows * n.out_columns);
-  cuda::NearestArgs a = cuda::layout_of(n);
+  Nearest a = n;
   a.mm = mm.data();
   a.out = out.data();
   must(cuda::depth_nearest(a, nullptr));

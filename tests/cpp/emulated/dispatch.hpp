@@ -85,13 +85,11 @@ inline void subset_head(const Subsets& s) {
 }
 
 inline void picture_area(const Area& a) {
-  const cuda::AreaArgs args = cuda::layout_of(a);
-  on_blocks([&](const cuda::Block& block) { cuda::area_block(block, args); });
+  on_blocks([&](const cuda::Block& block) { cuda::area_block(block, a); });
 }
 
 inline void depth_nearest(const Nearest& n) {
-  const cuda::NearestArgs args = cuda::layout_of(n);
-  on_blocks([&](const cuda::Block& block) { cuda::nearest_block(block, args); });
+  on_blocks([&](const cuda::Block& block) { cuda::nearest_block(block, n); });
 }
 
 inline int64_t lidar_grid(const Grid& g) {
