@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,9 @@ from edgefuse.errors import ConfigError, SinkError, UsageError
 SMALL = Profile(rounds=70, warmup=3, least_count=6636)
 
 
-def quiet(items: Iterable[str], *_: object) -> Iterator[str]:
-    yield from items
-
-
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return measured(load(shipped_bundle()), SMALL, ["fresh", "overhead"], quiet)
+    return measured(load(shipped_bundle()), SMALL, ["fresh", "overhead"])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +50,7 @@ def test_fewer_answers_than_the_rules_ask_are_told(document: dict[str, Any]) -> 
 
 def test_an_unknown_scenario_is_named_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="no scenario 'fast'; there are fresh, in_hand"):
-        measured(load(shipped_bundle()), SMALL, ["fast"], quiet)
+        measured(load(shipped_bundle()), SMALL, ["fast"])
 
 
 def test_an_interrupt_leaves_a_report_of_what_was_measured_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,11 +58,11 @@ def test_an_interrupt_leaves_a_report_of_what_was_measured_by_then(monkeypatch: 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(reports, "SCENARIOS", {**reports.SCENARIOS, "gaps": interrupted})
-    found = measured(load(shipped_bundle()), SMALL, ["in_hand", "gaps", "fresh"], quiet)
+    found = measured(load(shipped_bundle()), SMALL, ["in_hand", "gaps", "fresh"])
     assert list(found.sections) == ["in_hand"] and not found.whole
     assert "stopped after 1 of 3 scenarios" in found.warnings
     with pytest.raises(KeyboardInterrupt):
-        measured(load(shipped_bundle()), SMALL, ["gaps", "fresh"], quiet)
+        measured(load(shipped_bundle()), SMALL, ["gaps", "fresh"])
 
 
 def test_a_person_reads_every_contender_ratio_and_stage(report: Report) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgefuse import explain
 from edgefuse.cli import main
 from edgefuse.patches import blanked, explain_patches
 from edgefuse.sources.site import LABELS
@@ -124,6 +125,26 @@ def test_each_class_has_its_right_and_wrong_moments_and_streams_can_be_left_out_
         assert sum(counts[c] for c in classes) == 6
         assert all(counts[c] == counts.get(f"{c}, right", 0) + counts.get(f"{c}, wrong", 0) for c in classes)
     assert pair["rows"] != whole["rows"]
+
+
+def test_an_interrupt_leaves_the_moments_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told_of, page, done = explain._told, tmp_path / "e.html", itertools.count()
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(done) == 2:
+            raise KeyboardInterrupt
+        return told_of(*arguments)
+
+    monkeypatch.setattr(explain, "_told", interrupted)
+    given = ["explain", "--source", "site:seed=4&duration_s=5", "--moments", "4", "--grid", "2", "--walks", "2"]
+    assert main([*given, "--out", str(page), "--json"]) == 2
+    out = capsys.readouterr().out
+    told = json.loads(out.splitlines()[-1])
+    assert told["moments"] == 2 and told["whole"] is False
+    for text in (out, page.read_text()):
+        assert "it was stopped after 2 moments" in text
 
 
 @pytest.mark.parametrize(

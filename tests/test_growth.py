@@ -53,6 +53,24 @@ def test_every_value_of_an_axis_is_a_row(axis: str, tmp_path: Path, capsys: pyte
     assert len(table) == 4 and table[0].startswith(f"| {AXES[axis].title} |")
 
 
+@pytest.mark.usefixtures("tiny")
+def test_an_interrupt_leaves_the_rows_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(value: int, rounds: int) -> dict[str, object]:
+        if value == AXES["streams"].values[1]:
+            raise KeyboardInterrupt
+        return {"an answer, ms": "1"}
+
+    out = tmp_path / "growth.md"
+    monkeypatch.setitem(growth.AXES, "streams", replace(AXES["streams"], measure=interrupted))  # type: ignore[arg-type]
+    assert main(["growth", "--axes", "streams", "--out", str(out), "--json"]) == 2
+    told = capsys.readouterr()
+    (point,) = json.loads(told.out.splitlines()[-1])["growth"]
+    assert told.err.splitlines()[-1] == f"stopped after streams {point['value']}"
+    assert len(out.read_text().splitlines()) == 3
+
+
 def test_axes_are_tables_of_their_own() -> None:
     told = markdown([Grown("streams", 1, {"ms": 1}), Grown("streams", 2, {"ms": 2}), Grown("points", 1000, {"x": 3})])
     assert told == (

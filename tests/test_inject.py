@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
@@ -21,11 +20,11 @@ import pytest
 import edgefuse
 from edgefuse import Engine, RunConfig, Sample
 from edgefuse.campaign import Trial
+from edgefuse.cli import main
 from edgefuse.config import FaultConfig, StreamConfig
 from edgefuse.errors import ConfigError, SourceError
 from edgefuse.faults import Fault, FaultySource
 from edgefuse.inject import inject
-from edgefuse.progress import Progress
 from edgefuse.recorded import Watched, record
 from edgefuse.sources.base import Source
 from edgefuse.trial import Bench, clean_outcome, play, reached_from, trial_outcome
@@ -215,22 +214,6 @@ def test_faults_of_the_configuration_have_no_place_beside_a_campaign(
         run_on(engine, tmp_path, monkeypatch, Sines())
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_is_for_terminals_and_leaves_a_clean_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = itertools.count(0.0, 1.0)
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    for out, words in ((io.StringIO(), ""), (Terminal(), "2 of 4 replays, 1.0/s, 0:02 left")):
-        with Progress(4, "replays", out) as progress:
-            progress.step()
-            progress.step()
-        assert words in out.getvalue()
-        assert out.getvalue().endswith("\r\x1b[K" if words else "")
-
-
 def edgefuse_inject(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgefuse.cli", "inject", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=dict(os.environ))
@@ -313,27 +296,70 @@ def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
     assert re.search(words, done.stderr.splitlines()[-1])
 
 
-def test_a_campaign_that_is_interrupted_ends_with_one_line_and_leaves_no_page(tmp_path: Path) -> None:
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, replays: int) -> None:
+    """Ctrl-C in the replay after so many, the clean one first."""
+    played = itertools.count()
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(played) == replays:
+            raise KeyboardInterrupt
+        return play(*arguments)
+
+    for module in ("edgefuse.inject", "edgefuse.trial"):
+        monkeypatch.setattr(f"{module}.play", interrupted)
+
+
+def test_a_campaign_that_is_interrupted_leaves_what_was_replayed_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = [str(tmp_path / name) for name in ("a.yaml", "b.yaml")]
+    for path in both:
+        Path(path).write_text("kinds: [black, stuck]\nstreams: [camera]\nwindow: {from_s: 3.0, to_s: 4.0}\n")
+    interrupt_at(monkeypatch, 2)
+    given = ["inject", "--source", "site:seed=3&duration_s=6", "--campaign", *both]
+    assert main([*given, "--out", str(tmp_path / "page.html"), "--json"]) == 2
+    told = capsys.readouterr()
+    document = json.loads(told.out.splitlines()[-1])
+    own = document["campaigns"][both[0]]
+    assert (document["passed"], own["passed"], own["left_out"], len(own["trials"])) == (False, False, 5, 1)
+    assert own["retention"] == {}  # of no stream is anything known yet
+    assert "It was stopped with 5 replays undone" in told.out
+    assert told.err.splitlines()[-1] == f"stopped before {both[1]}"
+    assert "It was stopped with 5 replays undone" in (tmp_path / "page-a.html").read_text()
+    assert not (tmp_path / "page-b.html").exists()
+
+
+@pytest.mark.parametrize("after", ["nothing", "some replays"])
+def test_ctrl_c_ends_a_campaign_with_what_is_done_by_then_and_no_traceback(after: str, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("kinds: [transport, camera]\nwindow: {from_s: 3.0, to_s: 9.0}\n")
     # Started from a shell's background, a process would ignore Ctrl-C.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{heard}; import sys; from edgefuse.cli import main; print('ready', flush=True); sys.exit(main())"
     options = ["--source", "site:duration_s=10", "--campaign", str(tmp_path / "c.yaml"), "--out", "p.html"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "inject", *options],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(3.0)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    terminal, stderr = os.openpty()  # so that it tells its progress
+    command = [sys.executable, "-c", code, "inject", *options]
+    with subprocess.Popen(command, stderr=stderr, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        os.close(stderr)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)  # past the imports, which nobody guards
+        errors = b""
+        while after == "some replays" and b" replays, " not in errors:
+            errors += os.read(terminal, 4096)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+        errors += os.read(terminal, 4096)
+    os.close(terminal)
     assert process.returncode == 2
-    assert errors == "edgefuse: stopped\n"
-    assert not (tmp_path / "p.html").exists()
+    assert b"Traceback" not in errors
+    if after == "nothing":
+        assert errors == b"edgefuse: stopped\r\n"
+        assert told == ""
+        assert not (tmp_path / "p.html").exists()
+    else:
+        assert errors.endswith(b"\r\x1b[K")
+        assert "It was stopped with" in told
+        assert "It was stopped with" in (tmp_path / "p.html").read_text()
 
 
 def test_several_campaigns_run_one_after_the_other_each_with_its_page(tmp_path: Path) -> None:

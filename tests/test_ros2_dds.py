@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("rosbags", reason="the extra `ros2` is not installed")
 pytest.importorskip("cyclonedds", reason="the extra `ros2` is not installed")
 
-from edgefuse.ros import dds
+from edgefuse.ros import sockets
 from edgefuse.ros.answers import answer, diagnostics
 from edgefuse.ros.bus import Heard
 from edgefuse.ros.dds import Participant
@@ -235,12 +235,11 @@ def test_a_network_that_cannot_be_joined_is_one_line(monkeypatch: pytest.MonkeyP
 
 
 def test_a_system_whose_sockets_hold_too_little_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit, told in (("212992", 1), ("8388608", 0), ("", 0)):
+    monkeypatch.setattr(sockets, "_LIMIT", tmp_path / "rmem_max")
+    for limit, told in (("212992", "net.core.rmem_max is 212992 bytes"), ("8388608", None), ("", None)):
         (tmp_path / "rmem_max").write_text(limit)
-        monkeypatch.setattr(dds, "_LIMIT", tmp_path / "rmem_max")
-        problems = dds._small_buffer()
-        assert len(problems) == told
-        assert all("net.core.rmem_max is 212992 bytes" in problem for problem in problems)
+        problem = sockets.too_small()
+        assert problem is None if told is None else problem is not None and told in problem
 
 
 @pytest.mark.parametrize("options", [["--source", "ros2:"], ["--source", "site:duration_s=1", "--out", "ros2:"]])

@@ -13,10 +13,11 @@ import pytest
 pytest.importorskip("rosbags")
 
 from edgefuse.reasons import REASONS
-from edgefuse.ros.answers import answer, diagnostics
+from edgefuse.ros.answers import RESULT_JSON_TOPIC, RESULT_TOPIC, answer, diagnostics
 from edgefuse.ros.definitions import OWN, RESULT, TENSOR, VECTOR, decoded, definition, made, type_hash, typestore
 from edgefuse.ros.messages import READERS, stamp_of
-from edgefuse.ros.written import reading, written
+from edgefuse.ros.written import reading, topic_of, written
+from edgefuse.sinks.foxglove_messages import TRUST
 from edgefuse.types import Array, Expected, Result, Trust
 
 RNG = np.random.default_rng(3)
@@ -48,6 +49,14 @@ def test_each_kind_reads_back_to_the_bit_with_its_stamp(kind: str) -> None:
     assert found_type == expected_type
     assert same_bits(found, payload)
     assert stamp == STAMP_NS
+
+
+def test_no_stream_shares_a_topic_with_the_answers_whatever_it_is_called() -> None:
+    answers = {RESULT_TOPIC, RESULT_JSON_TOPIC, TRUST}
+    called_so = [topic.rpartition("/")[2] for topic in sorted(answers)]
+    topics = [topic_of(stream) for stream in (*called_so, "camera")]
+    assert len({*topics, *answers}) == len(topics) + len(answers)
+    assert topics[-1] == "/edgefuse/camera"
 
 
 def test_a_picture_is_laid_out_as_ros_says() -> None:

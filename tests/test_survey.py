@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgefuse.doctor import describe as describe_machine
+from edgefuse.doctor import examine
+from edgefuse.ros import sockets
 from edgefuse.sources.base import Problem, Source
 from edgefuse.sources.clock import now_ns
 from edgefuse.survey import Survey, TopicSurvey, describe, survey
@@ -144,6 +147,20 @@ def test_a_recording_can_be_heard_in_part() -> None:
     assert topic.count == 11
 
 
+def test_an_interrupt_leaves_what_was_heard_by_then() -> None:
+    class Interrupted(Given):
+        def samples(self) -> Iterator[Sample]:
+            yield from super().samples()
+            raise KeyboardInterrupt
+
+    found = survey(Interrupted([vector(0), vector(100), vector(200)]))
+    assert not found.whole and found.as_json()["whole"] is False
+    assert found.topics[0].count == 3 and found.heard_s == 0.2
+    assert describe(found).splitlines()[0] == "recorded for 0.2 s, stopped there, 1 topics"
+    with pytest.raises(KeyboardInterrupt):
+        survey(Interrupted([]))
+
+
 def test_all_of_it_is_json_and_without_the_stamps() -> None:
     found = survey(Given([vector(100 * k, 20.0) for k in range(5)]))
     document = json.loads(json.dumps(found.as_json(), allow_nan=False))
@@ -264,6 +281,16 @@ def test_the_doctor_says_what_is_wrong_in_one_line(arguments: list[str], what: s
     (line,) = done.stderr.splitlines()
     assert what in line
     assert done.stdout == ""
+
+
+def test_the_doctor_tells_what_sockets_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "_LIMIT", tmp_path / "rmem_max")
+    for limit, notes in ((212992, 1), (8 << 20, 0)):
+        (tmp_path / "rmem_max").write_text(str(limit))
+        facts = examine()
+        assert facts["rmem_max"] == limit
+        told = describe_machine(facts)
+        assert told.count("note: for `ros2:`, net.core.rmem_max is 212992 bytes") == notes
 
 
 def test_the_doctor_of_the_machine_is_as_it_was() -> None:

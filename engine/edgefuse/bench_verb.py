@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.command import finish
-from edgefuse.progress import Progress
 
 if TYPE_CHECKING:
     from edgefuse.bench.section import Section
@@ -64,7 +62,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     def tell(section: Section) -> None:
         print(describe_section(section), flush=True)
 
-    report = measured(engine, profile, scenarios, _progress, peers, tell)
+    report = measured(engine, profile, scenarios, peers, tell)
     print(told(report))
     if write is not None:
         write(report)
@@ -88,13 +86,6 @@ def _peers() -> Any:
         return importlib.import_module("edgefuse_export.peers").peers
     except ModuleNotFoundError as error:
         raise UsageError(f"bench: --peers needs {error.name}: pip install 'edgefuse[export]'") from error
-
-
-def _progress(items: Iterable[str], total: int, what: str) -> Iterator[str]:
-    with Progress(total, what) as shown:
-        for item in items:
-            yield item
-            shown.step()
 
 
 def _compare(arguments: argparse.Namespace) -> int:

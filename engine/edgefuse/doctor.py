@@ -8,8 +8,10 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from edgefuse import kernels
+from edgefuse.ros.sockets import limit_bytes, too_small
 from edgefuse.session import pool
 
+_TOLD_APART = ("kernels", "thread_pool", "packages", "notes")
 RUNTIME = ("numpy", "onnxruntime", "PyYAML", "pydantic", "opencv-python-headless")
 
 
@@ -31,23 +33,25 @@ def examine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "packages": {name: installed(name) for name in RUNTIME},
         "reference_bundle": shipped_bundle().is_file(),
+        "rmem_max": limit_bytes(),
+        "notes": [f"for `ros2:`, {problem}"] if (problem := too_small()) else [],
     }
 
 
 def describe(facts: dict[str, object]) -> str:
     """The facts as lines for a person."""
-    backend, threads = facts["kernels"], facts["thread_pool"]
+    backend, threads, packages, notes = (facts[name] for name in _TOLD_APART)
     assert isinstance(backend, dict) and isinstance(threads, dict)
-    first = f"kernels      {backend['backend']} ({backend['isa']}): {backend['reason']}"
-    rest = [
-        f"{name:<12} {value}" for name, value in facts.items() if name not in ("kernels", "thread_pool", "packages")
-    ]
-    packages = facts["packages"]
-    assert isinstance(packages, dict)
-    listed = ", ".join(f"{name} {version}" for name, version in packages.items())
-    return "\n".join(
-        [first, f"thread pool  {threads['threads']} threads: {threads['reason']}", *rest, f"packages     {listed}"]
-    )
+    assert isinstance(packages, dict) and isinstance(notes, list)
+    plain = {name: value for name, value in facts.items() if name not in _TOLD_APART}
+    lines = {
+        "kernels": f"{backend['backend']} ({backend['isa']}): {backend['reason']}",
+        "thread pool": f"{threads['threads']} threads: {threads['reason']}",
+        **plain,
+        "packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
+    }
+    width = max(map(len, lines)) + 1
+    return "\n".join([*(f"{name:<{width}}{value}" for name, value in lines.items()), *(f"note: {n}" for n in notes)])
 
 
 def installed(name: str) -> str:

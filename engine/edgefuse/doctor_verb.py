@@ -45,4 +45,5 @@ def _source(arguments: argparse.Namespace) -> int:
     log(describe(found))
     text = proposal(found, manifest, arguments.source)
     print(text, end="")
-    return finish(arguments, {"source": arguments.source, **found.as_json(), "proposal": text})
+    told = {"source": arguments.source, **found.as_json(), "proposal": text}
+    return finish(arguments, told, 0 if found.whole else 2)

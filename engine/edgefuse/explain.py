@@ -56,7 +56,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """All moments, and the table over them; sampling is the mean standard error within a moment."""
+    """All moments, and the table over them; sampling is the mean standard error within a moment.
+
+    whole  unless an interrupt left moments out
+    """
 
     output: str
     streams: tuple[str, ...]
@@ -64,12 +67,14 @@ class Explained:
     rows: tuple[Row, ...]
     sampling: float
     notes: tuple[str, ...] = field(default=())
+    whole: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return {
             "output": self.output,
             "streams": list(self.streams),
             "moments": len(self.told),
+            "whole": self.whole,
             "sampling_error": self.sampling,
             "rows": [{"what": r.what, "n": r.n, "shares": dict(r.shares), "error": r.error} for r in self.rows],
             "notes": list(self.notes),
@@ -91,8 +96,8 @@ def explain(
 ) -> Explained:
     """Shares of the picture streams (all of them, or those named) in the logit of each answer; others stay as they are.
 
-    moments: of all sources together, as many of each. without: streams that are absent from all answers. UsageError: no
-    such output or stream, or nothing with patches.
+    moments: of all sources together, as many of each. without: streams that are absent from all answers. Ctrl-C leaves
+    the moments that are done by then. UsageError: no such output or stream, or nothing with patches.
     """
     name = _output(offline, output)
     chosen = _pictures(offline, streams, without)
@@ -104,10 +109,16 @@ def explain(
             progress.step()
     if not told:
         raise UsageError("explain: the source never had a sample of every stream")
-    untrained = offline.bundle.manifest.fallback.subset_trained is False
-    notes = ("the model was not trained to answer from subsets: parts of pictures are stranger to it still",)
     sampling = float(np.mean([t.patches.error for t in told]))
-    return Explained(name, chosen, tuple(told), tuple(_rows(told, chosen)), sampling, notes if untrained else ())
+    notes = tuple(_notes(offline, len(told) if progress.stopped else None))
+    return Explained(name, chosen, tuple(told), tuple(_rows(told, chosen)), sampling, notes, not progress.stopped)
+
+
+def _notes(offline: Offline, stopped_at: int | None) -> Iterator[str]:
+    if stopped_at is not None:
+        yield f"it was stopped after {stopped_at} moments; there may be more"
+    if offline.bundle.manifest.fallback.subset_trained is False:
+        yield "the model was not trained to answer from subsets: parts of pictures are stranger to it still"
 
 
 def _of_each(

@@ -49,7 +49,7 @@ def explain(arguments: argparse.Namespace) -> int:
     print(describe(found))
     if write is not None:
         write(found)
-    return finish(arguments, found.as_json())
+    return finish(arguments, found.as_json(), 0 if found.whole else 2)
 
 
 def _listed(said: str | None) -> tuple[str, ...]:

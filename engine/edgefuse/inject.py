@@ -32,6 +32,8 @@ def inject(
 ) -> Outcome:
     """Run the campaign of a file on the source at `uri`; `tell` gets notes for a person.
 
+    Ctrl-C leaves an outcome of the replays that are done by then.
+
     Raises ConfigError where campaign, configuration and source do not fit, SourceError where the source cannot be kept.
     """
     campaign, started_s = load_campaign(campaign_path), time.monotonic()
@@ -49,13 +51,13 @@ def inject(
     known = any(seen.right is not None for seen in clean.records)
     if not known:
         need_truth(campaign.limits, campaign_path)
-    retention: dict[str, float | None] = dict.fromkeys(bench.streams)
+    retention: dict[str, float | None] = {} if known else dict.fromkeys(bench.streams)
     found = []
-    with Progress(len(trials) + known * len(retention), "replays") as progress:
+    with Progress(len(trials) + known * len(bench.streams), "replays") as progress:
         for trial in trials:
             found.append(trial_outcome(bench, trial, clean))
             progress.step()
-        for stream in retention if known else ():
+        for stream in bench.streams if known else ():
             retention[stream] = _retention(bench, stream, clean)
             progress.step()
     return Outcome(
@@ -70,6 +72,7 @@ def inject(
         clean=clean_outcome(bench, clean),
         clean_share=accuracy(clean.records),
         trials=tuple(found),
+        left_out=len(trials) - len(found) + len(bench.streams) - len(retention),
         retention=retention,
         timing={
             "read_s": round(read_s - started_s, 3),

@@ -33,6 +33,7 @@ def words(outcome: Outcome, checks: Sequence[Check]) -> list[str]:
     """What happened, as a few sentences."""
     return [
         _put_in(outcome),
+        *_stopped(outcome),
         _answered(outcome),
         *_noticed(outcome),
         *_recovered(outcome),
@@ -93,6 +94,11 @@ def _put_in(outcome: Outcome) -> str:
         f"{what} into {outcome.length_s:.0f} s of {outcome.source}, on {', '.join(outcome.streams)}, "
         f"and answered by {name} {version} at {outcome.tick_hz:g} Hz."
     )
+
+
+def _stopped(outcome: Outcome) -> list[str]:
+    told = f"It was stopped with {outcome.left_out} replays undone, of which nothing is said."
+    return [told] if outcome.left_out else []
 
 
 def _answered(outcome: Outcome) -> str:

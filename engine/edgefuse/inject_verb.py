@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgefuse.command import finish, log, positive
+from edgefuse.progress import until_stopped
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def inject(arguments: argparse.Namespace) -> int:
-    """Run the campaigns; status 1 where a limit is not kept."""
+    """Run the campaigns; status 1 where a limit is not kept, 2 where an interrupt leaves replays undone."""
     from edgefuse.campaign import load_campaign
     from edgefuse.doctor import shipped_bundle
     from edgefuse.engine import load
@@ -30,10 +32,23 @@ def inject(arguments: argparse.Namespace) -> int:
     for path in arguments.campaign:
         load_campaign(path)  # what is wrong with the last one is told before the first has run
     engine = load(arguments.bundle or shipped_bundle(), arguments.config)
-    documents = {path: _one_campaign(arguments, engine, path) for path in arguments.campaign}
-    passed = all(document["passed"] for document in documents.values())
-    whole = {"passed": passed, "campaigns": documents}
-    return finish(arguments, whole if len(documents) > 1 else next(iter(documents.values())), 0 if passed else 1)
+    found, _ = until_stopped(_campaigns(arguments, engine))
+    left_out = arguments.campaign[len(found) :]
+    if left_out:
+        log(f"stopped before {', '.join(left_out)}")
+    passed = not left_out and all(document["passed"] for document in found)
+    whole = {"passed": passed, "campaigns": dict(zip(arguments.campaign, found, strict=False))}
+    document = whole if len(arguments.campaign) > 1 else found[0]
+    return finish(arguments, document, 2 if left_out or found[-1]["left_out"] else 0 if passed else 1)
+
+
+def _campaigns(arguments: argparse.Namespace, engine: Any) -> Iterator[dict[str, Any]]:
+    """One after the other, up to one that is stopped."""
+    for path in arguments.campaign:
+        document = _one_campaign(arguments, engine, path)
+        yield document
+        if document["left_out"]:
+            return
 
 
 def _one_campaign(arguments: argparse.Namespace, engine: Any, path: str) -> dict[str, Any]:

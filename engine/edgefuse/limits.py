@@ -64,7 +64,8 @@ class Check:
 def checks_of(outcome: Outcome) -> list[Check]:
     """Every check of a campaign: answers first, then the limits in the order of `Limits`."""
     limits = outcome.campaign.limits
-    found = [check for trial in outcome.replays for check in _answers(trial)]
+    found = [Check("left out", "all", "all", outcome.left_out, 0, False, "stopped")] if outcome.left_out else []
+    found += [check for trial in outcome.replays for check in _answers(trial)]
     for limit, figure in _COUNTS.items():
         found += _by_row(outcome, limit, figure, getattr(limits, limit) or {})
     found += _totals(outcome, limits)

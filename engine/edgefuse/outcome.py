@@ -92,6 +92,7 @@ class Outcome:
     place      the campaign file; source: its URI; bundle: name and version
     clean      the replay without faults, whose false alarms are those of sound streams; clean_share: of all its ticks
     retention  stream -> what is left of the clean accuracy when it is off for the whole recording; None: not known
+    left_out   how many replays an interrupt left undone; what is told is of the others
     """
 
     place: str
@@ -106,6 +107,7 @@ class Outcome:
     clean_share: Share
     trials: tuple[TrialOutcome, ...]
     retention: dict[str, float | None]
+    left_out: int = 0
     timing: dict[str, float] = field(default_factory=dict)
 
     @cached_property
@@ -159,6 +161,7 @@ class Outcome:
             "in_domain": self.in_domain,
             "tick_hz": self.tick_hz,
             "length_s": self.length_s,
+            "left_out": self.left_out,
             "ticks": sum(trial.ticks for trial in self.replays),
             "answers": sum(trial.answers for trial in self.replays),
             "clean": {"accuracy": self.clean_share.value, **self.clean.as_json()},

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from edgefuse.progress import Progress
 from edgefuse.sources.base import Problem, Source
 from edgefuse.sources.clock import ClockMap
 from edgefuse.types import NS_PER_MS, NS_PER_S, Array, Sample
@@ -64,34 +65,49 @@ class TopicSurvey:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was heard of a source, and for how long; problems are those that it counted meanwhile."""
+    """What was heard of a source, and for how long; problems are those that it counted meanwhile.
+
+    whole  unless an interrupt ended it before what was asked for was heard
+    """
 
     live: bool
     heard_s: float
     topics: tuple[TopicSurvey, ...]
     problems: tuple[Problem, ...]
+    whole: bool = True
 
     def as_json(self) -> dict[str, object]:
         topics = [topic.as_json() for topic in self.topics]
         problems = [asdict(problem) for problem in self.problems]
-        return {"live": self.live, "heard_s": self.heard_s, "topics": topics, "problems": problems}
+        told = {"live": self.live, "heard_s": self.heard_s, "whole": self.whole}
+        return {**told, "topics": topics, "problems": problems}
 
 
 def survey(source: Source, seconds: float | None = None) -> Survey:
     """Listen to a source and measure; a recording as a whole, or so many seconds of it, a live source 5 s if not said.
 
-    A SourceError where the source has one.
+    Ctrl-C leaves what was heard by then. A SourceError where the source has one.
     """
     heard: dict[str, _Heard] = {topic: _Heard() for topic in source.topics}
-    arrivals_ns: list[int] = []  # the first and the last
-    for sample in _listened(source, seconds):
-        arrivals_ns[1:] = [sample.arrived_ns]
-        heard.setdefault(sample.stream, _Heard()).take(sample)
-    heard_s = (
-        (seconds or LISTEN_S) if source.live else (arrivals_ns[-1] - arrivals_ns[0]) / NS_PER_S if arrivals_ns else 0.0
-    )
+    heard_s, first_ns = 0.0, None
+    with Progress(_length_s(source, seconds), "s") as progress:
+        for sample in _listened(source, seconds):
+            heard.setdefault(sample.stream, _Heard()).take(sample)
+            first_ns = sample.arrived_ns if first_ns is None else first_ns
+            heard_s = (sample.arrived_ns - first_ns) / NS_PER_S
+            progress.reach(heard_s)
+    if source.live and not progress.stopped:
+        heard_s = seconds or LISTEN_S
     topics = tuple(own.measured(name, source.topics.get(name)) for name, own in heard.items())
-    return Survey(source.live, round(heard_s, 3), topics, tuple(source.problems))
+    return Survey(source.live, round(heard_s, 3), topics, tuple(source.problems), not progress.stopped)
+
+
+def _length_s(source: Source, seconds: float | None) -> float | None:
+    """How much there will be to hear, where that is known."""
+    if source.live:
+        return seconds or LISTEN_S
+    known = [length_s for length_s in (source.length_s, seconds) if length_s is not None]
+    return min(known, default=None)
 
 
 def _listened(source: Source, seconds: float | None) -> Iterator[Sample]:
@@ -132,7 +148,8 @@ class _Heard:
             self._fix = (float(payload[0]), float(payload[1]), float(payload[2]))
 
     def measured(self, name: str, kind: str | None) -> TopicSurvey:
-        stamps, arrivals = (np.array(own, np.int64) for own in (self._stamps_ns, self._arrivals_ns))
+        count = len(self._arrivals_ns)  # an interrupt may have come between the two
+        stamps, arrivals = (np.array(own[:count], np.int64) for own in (self._stamps_ns, self._arrivals_ns))
         intervals_ms = np.diff(stamps) / NS_PER_MS
         span_s = float(arrivals[-1] - arrivals[0]) / NS_PER_S if len(arrivals) > 1 else 0.0
         middle_ms = float(np.median(intervals_ms)) if len(intervals_ms) else None
@@ -174,7 +191,8 @@ def describe(found: Survey) -> str:
     rows = [columns, *(_row(topic) for topic in found.topics)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    head = f"{'listened' if found.live else 'recorded'} for {found.heard_s:g} s, {len(found.topics)} topics"
+    stopped = "" if found.whole else ", stopped there"
+    head = f"{'listened' if found.live else 'recorded'} for {found.heard_s:g} s{stopped}, {len(found.topics)} topics"
     told = [f"problem: {problem.place}: {problem.what}" + _times(problem.count) for problem in found.problems[:10]]
     more = [f"problem: {len(found.problems) - 10} more"] if len(found.problems) > 10 else []
     return "\n".join([head, *lines, *told, *more])

@@ -49,11 +49,11 @@ class Axis:
     measure: Callable[[int, int], Mapping[str, Any]]
 
 
-def grow(axes: Sequence[str], rounds: int, progress: Progress) -> list[Grown]:
+def grow(axes: Sequence[str], rounds: int, progress: Progress) -> Iterator[Grown]:
     """Every value of these axes, one after the other."""
     points = [(name, value) for name in axes for value in AXES[name].values]
     told: Iterator[tuple[str, int]] = progress(iter(points), len(points), "growth")
-    return [Grown(name, value, AXES[name].measure(value, rounds)) for name, value in told]
+    return (Grown(name, value, AXES[name].measure(value, rounds)) for name, value in told)
 
 
 def markdown(found: Sequence[Grown]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgefuse.command import counted, finish
+from edgefuse.command import counted, finish, log
+from edgefuse.progress import until_stopped
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +26,11 @@ def growth(arguments: argparse.Namespace) -> int:
     axes = list(AXES) if arguments.axes is None else [name.strip() for name in arguments.axes.split(",")]
     if unknown := [name for name in axes if name not in AXES]:
         raise UsageError(f"growth: no axis {unknown[0]!r}; there are {', '.join(AXES)}")
-    found = grow(axes, arguments.rounds, progress)
+    found, stopped = until_stopped(grow(axes, arguments.rounds, progress))
+    if stopped:
+        log(f"stopped after {found[-1].axis} {found[-1].value}")
     tables = markdown(found)
     print(tables)
     if arguments.out is not None:
         write_whole(arguments.out, tables.encode())
-    return finish(arguments, {"growth": [point.as_json() for point in found]})
+    return finish(arguments, {"growth": [point.as_json() for point in found]}, 2 if stopped else 0)

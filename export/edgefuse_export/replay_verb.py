@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgefuse.command import finish, positive
+from edgefuse.command import finish, log, positive
+from edgefuse.progress import until_stopped
 
 if TYPE_CHECKING:
     from edgefuse.sources import Source
@@ -42,12 +43,15 @@ def replay(arguments: argparse.Namespace) -> int:
     faults = _faults(arguments, {plan.name: plan.topic for plan in engine.plan.streams}, sources)
     rate = arguments.rate or (20.0 if arguments.clips else 10.0)
     told = progress(iter(sources), len(sources), "recordings")
-    answers = list(answered(engine, told, faults, output, rate))
+    answers, stopped = until_stopped(answered(engine, told, faults, output, rate))
     if not answers:
         raise ExportError(f"no answer of {output!r} has both a truth and an expectation: is there a datasheet?")
-    found = figures(answers)
+    found, begun = figures(answers), answers[-1].recording + 1
+    if stopped:
+        log(f"stopped in recording {begun} of {len(sources)}")
     print(table(found))
-    return finish(arguments, {"recordings": len(sources), "modes": [figure.as_json() for figure in found]})
+    document = {"recordings": begun, "modes": [figure.as_json() for figure in found]}
+    return finish(arguments, document, 2 if stopped else 0)
 
 
 def _sources(arguments: argparse.Namespace) -> list[Source]:

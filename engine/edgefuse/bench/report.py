@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,10 @@ from edgefuse.bench.races import Peers, Stand
 from edgefuse.bench.section import Section
 from edgefuse.engine import Engine
 from edgefuse.errors import UsageError
+from edgefuse.progress import Progress
 
 SCHEMA = 1
 UNEVEN = 1.15  # largest over smallest median of the tenths of a race: above, the machine was not quiet
-Progress = Callable[[Iterable[str], int, str], Iterator[str]]
 
 Scenario = Callable[[Stand], Section]
 SCENARIOS: Mapping[str, Scenario] = {
@@ -63,7 +62,6 @@ def measured(
     engine: Engine,
     profile: Profile,
     scenarios: Sequence[str],
-    progress: Progress,
     peers: Peers | None = None,
     tell: Callable[[Section], None] = lambda section: None,
 ) -> Report:
@@ -77,13 +75,11 @@ def measured(
     stand, known = Stand.of(engine, profile, peers), machine.facts()
     before = machine.state()
     sections = dict[str, Section]()
-    with suppress(KeyboardInterrupt):
-        for name in progress(scenarios, len(scenarios), "scenarios"):
-            section = SCENARIOS[name](stand)
-            sections[name] = section
-            tell(section)
-    if not sections:
-        raise KeyboardInterrupt
+    with Progress(len(scenarios), "scenarios") as progress:
+        for name in scenarios:
+            sections[name] = SCENARIOS[name](stand)
+            tell(sections[name])
+            progress.step()
     after = machine.state()
     manifest = engine.bundle.manifest
     circumstances = {
@@ -98,9 +94,9 @@ def measured(
         "after": after.as_json(),
     }
     told = machine.warnings(before, after, known)
-    if len(sections) < len(scenarios):
+    if progress.stopped:
         told = [*told, f"stopped after {len(sections)} of {len(scenarios)} scenarios"]
-    return Report(circumstances, tuple(_doubts(sections, profile, told)), sections, len(sections) == len(scenarios))
+    return Report(circumstances, tuple(_doubts(sections, profile, told)), sections, not progress.stopped)
 
 
 def _doubts(sections: Mapping[str, Section], profile: Profile, told: Sequence[str]) -> Iterator[str]:

@@ -7,20 +7,18 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from edgefuse.ros.bus import Heard
 from edgefuse.ros.definitions import type_hash
 from edgefuse.ros.idl import carried, carrier, ros_type
+from edgefuse.ros.sockets import BUFFER_BYTES, too_small
 from edgefuse.ros.written import Written
 from edgefuse.types import NS_PER_S
 
 PREFIX = "rt"  # of the topics of ROS among those of DDS
 RESULTS = 10  # that are kept for readers who miss some
-BUFFER_BYTES = 8 << 20
 _MOST_CHANGES = 1000  # of publishers, looked at in one go
-_LIMIT = Path("/proc/sys/net/core/rmem_max")
 # A picture and a cloud that come together are 3 MB, which do not fit into the 1 MB that cyclonedds asks for. Whatever
 # CYCLONEDDS_URI says comes after, and counts.
 _BUFFER = (
@@ -42,7 +40,7 @@ class Participant:
         from cyclonedds.core import WaitSet
         from cyclonedds.domain import DomainParticipant
 
-        self.problems = _small_buffer()
+        self.problems = [problem] if (problem := too_small()) else []
         with _connected():
             _configured(domain)
             self._participant: Any = DomainParticipant(domain)
@@ -176,18 +174,6 @@ def _qos(name: str, *policies: Any) -> Any:
     from cyclonedds.core import Policy, Qos
 
     return Qos(*policies, Policy.Userdata(f"typehash={type_hash(name)};".encode()))
-
-
-def _small_buffer() -> list[str]:
-    """Does this system let a socket hold enough? What is wrong, in words."""
-    try:
-        limit = int(_LIMIT.read_text())
-    except (OSError, ValueError):
-        return []
-    if limit >= BUFFER_BYTES // 2:
-        return []
-    what = f"net.core.rmem_max is {limit} bytes, less than a picture and a cloud that come together: set it to"
-    return [f"{what} {BUFFER_BYTES}, or what does not fit is lost and not counted"]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from edgefuse.types import F32, F64, NS_PER_S, U8, Array
 IMAGE, CLOUD, FIX = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/NavSatFix"
 TEXT = "std_msgs/msg/String"
 FLOAT32, DIAGONAL_KNOWN, POINT_BYTES = 7, 2, 16
+_ANSWERS = ("result", "result_json", "trust")  # topics that are not of streams
 _COLUMNS = ("x", "y", "z", "intensity")
 _FIRST_S, _LAST_S = -(1 << 31), (1 << 31) - 1
 
@@ -55,8 +56,8 @@ def header_of(stamp_ns: int, frame: str) -> Any:
 
 
 def topic_of(stream: str) -> str:
-    """The topic that a stream's readings are written on."""
-    return f"/edgefuse/{stream}"
+    """The topic that a stream's readings are written on; one called like a topic of the answers has another."""
+    return f"/edgefuse/streams/{stream}" if stream in _ANSWERS else f"/edgefuse/{stream}"
 
 
 @dataclass(frozen=True, slots=True)
