@@ -23,7 +23,7 @@ add_library(edgefuse_cuda STATIC csrc/cuda/launch.cu csrc/cuda/launch_payloads.c
 target_include_directories(edgefuse_cuda PUBLIC csrc)
 target_link_libraries(edgefuse_cuda PUBLIC CUDA::cudart_static)
 
-foreach(name project maps subset grid look resize cuda)
+foreach(name project join maps subset grid look resize cuda)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/device_${name}.cu)
   configure_file(tests/cpp/test_${name}.cpp ${source} COPYONLY)
   add_executable(device_${name} ${source})

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cloud.cuh"
+#include "gate.cuh"
 #include "grid.cuh"
 #include "look.cuh"
 #include "maps.cuh"
@@ -47,6 +48,11 @@ inline MapsArgs layout_of(const Maps& m) {
   a.reduce = m.reduce;
   a.concat = m.concat;
   return a;
+}
+
+// Everything of a join by gates but the pointers.
+inline GateArgs layout_of(const Join& j) {
+  return {nullptr, nullptr, nullptr, nullptr, j.kind, j.streams, j.columns, j.dim};
 }
 
 inline SubsetsArgs layout_of(const Subsets& s) {

@@ -16,6 +16,11 @@ __global__ void __launch_bounds__(kThreads) maps_kernel(const __grid_constant__ 
   maps_block<kVec>(Block{}, a);
 }
 
+__global__ void __launch_bounds__(kThreads) gate_kernel(const __grid_constant__ GateArgs a) {
+  __shared__ GateSums sums;
+  gate_block(Block{}, a, sums);
+}
+
 __global__ void __launch_bounds__(kThreads) subset_kernel(const __grid_constant__ SubsetsArgs a) {
   __shared__ Logits logits;
   subset_block(Block{}, a, logits);
@@ -74,6 +79,15 @@ cudaError_t fuse_maps(const MapsArgs& a, int64_t processors, cudaStream_t stream
   } else {
     maps_kernel<4><<<grid, kThreads, 0, stream>>>(a);
   }
+  return cudaGetLastError();
+}
+
+cudaError_t fuse_gate(const GateArgs& a, cudaStream_t stream) {
+  constexpr int64_t kMost = 64;  // blocks; each may read every row once more
+  if (!is_gate(a.kind)) return cudaErrorInvalidValue;
+  const int64_t needed = (a.dim + kThreads - 1) / kThreads, blocks = needed < kMost ? needed : kMost;
+  if (blocks == 0) return cudaSuccess;
+  gate_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(a);
   return cudaGetLastError();
 }
 

@@ -11,6 +11,7 @@ namespace edgefuse::cuda {
 
 struct ProjectArgs;
 struct MapsArgs;
+struct GateArgs;
 struct SubsetsArgs;
 struct GridArgs;
 
@@ -22,11 +23,18 @@ int64_t tiles_of(const ProjectArgs& a, Weights weights);
 // scratch and counters as `ProjectArgs` says; processors: of the device, which large work is spread over.
 cudaError_t fuse_project(const ProjectArgs& a, Weights weights, cudaStream_t stream);
 cudaError_t fuse_maps(const MapsArgs& a, int64_t processors, cudaStream_t stream);
+
+// The joins that is_gate names; cudaErrorInvalidValue of the others, and nothing is written then.
+cudaError_t fuse_gate(const GateArgs& a, cudaStream_t stream);
+
 cudaError_t subset_head(const SubsetsArgs& a, int64_t count, cudaStream_t stream);
 
 cudaError_t picture_area(const Area& a, cudaStream_t stream);
 cudaError_t depth_nearest(const Nearest& a, cudaStream_t stream);
 cudaError_t lidar_grid(const GridArgs& a, int64_t processors, cudaStream_t stream);
+
+// How many of n values are not finite.
+cudaError_t count_bad(const float* values, int64_t n, int64_t* out, cudaStream_t stream);
 
 // out is cleared first. most, bad: [1], scratch; counts: [1 + kSectors + kElevations], scratch.
 cudaError_t picture_grain(const Picture& p, cudaStream_t stream);

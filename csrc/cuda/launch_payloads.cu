@@ -76,6 +76,10 @@ cudaError_t cloud_counts(const Cloud& c, int64_t* bad, cudaStream_t stream) {
       [&] { return launch<cloud_block>(kCloudValues, kFew, stream, c, static_cast<const int64_t*>(bad)); });
 }
 
+cudaError_t count_bad(const float* values, int64_t n, int64_t* out, cudaStream_t stream) {
+  return in_turn(cleared(out, 1, stream), [&] { return launch<finite_block>(n, kFew, stream, values, n, out); });
+}
+
 cudaError_t sweep_counts(const Sweep& s, int64_t* counts, cudaStream_t stream) {
   return in_turn(
       cleared(counts, 1 + kSectors + kElevations, stream),

@@ -102,6 +102,20 @@ inline void fuse_maps(const Maps& m) {
   out.back(m.out);
 }
 
+inline void fuse_join(const Join& j) {
+  const int64_t theta_size = join_sizes(j.kind, j.streams, j.dim, j.rank).theta;
+  const Copy<float> u(j.u, j.streams * j.columns), theta(j.theta, theta_size), out(j.out, j.out_size);
+  const uint32_t bits = cuda::mask_of(j.select, j.streams);
+  const Copy<uint32_t> mask(&bits, 1);
+  cuda::GateArgs a = cuda::layout_of(j);
+  a.u = u.data();
+  a.mask = mask.data();
+  a.theta = theta.data();
+  a.out = out.data();
+  must(cuda::fuse_gate(a, nullptr));
+  out.back(j.out);
+}
+
 inline void subset_head(const Subsets& s) {
   const int64_t inner = ((s.concat ? s.streams : 0) + (s.reduce == Reduce::kNone ? 0 : 1)) * s.width;
   const Copy<float> h(s.h, s.streams * s.width), weight(s.weight, inner * s.classes), bias(s.bias, s.classes);
@@ -230,6 +244,7 @@ inline Kernels table() {
   Kernels kernels{};
   kernels.isa = "cuda";
   kernels.fuse_project = fuse_project;
+  kernels.fuse_join = fuse_join;
   kernels.fuse_maps = fuse_maps;
   kernels.subset_head = subset_head;
   kernels.lidar_grid = lidar_grid;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "cuda/arguments.hpp"
@@ -67,6 +68,23 @@ inline void fuse_maps(const Maps& m) {
   const int64_t blocks = 1 + calls++ % 3;
   if (cuda::maps_fit(a)) return run_maps<4>(a, blocks);
   run_maps<1>(a, blocks);
+}
+
+// On one block, two and three in turn: the bits do not depend on how many there are.
+inline void fuse_join(const Join& j) {
+  static int64_t calls = 0;
+  cuda::GateArgs a = cuda::layout_of(j);
+  const uint32_t mask = cuda::mask_of(j.select, j.streams);
+  a.u = j.u;
+  a.mask = &mask;
+  a.theta = j.theta;
+  a.out = j.out;
+  const int64_t blocks = 1 + calls++ % 3;
+  for (int64_t x = blocks - 1; x >= 0; --x) {
+    cuda::GateSums sums;
+    std::memset(&sums, 0xff, sizeof sums);  // NaN, as nothing is there when a block begins
+    cuda::gate_block({x, 0, blocks}, a, sums);
+  }
 }
 
 constexpr int64_t kBlocks = 3;  // of kernels that any number of them may share
@@ -142,6 +160,7 @@ inline Kernels table() {
   Kernels kernels{};
   kernels.isa = "cuda, emulated";
   kernels.fuse_project = fuse_project;
+  kernels.fuse_join = fuse_join;
   kernels.fuse_maps = fuse_maps;
   kernels.subset_head = subset_head;
   kernels.lidar_grid = lidar_grid;
