@@ -14,7 +14,7 @@ from edgefuse.bench import kernel_peers as bench_peers
 from edgefuse.bench import kernels as bench_kernels
 from edgefuse.bench.kernels import Layer, multconcat, multconcat_truth
 from edgefuse.errors import UsageError
-from edgefuse.session import Pool
+from edgefuse.pools import Pool
 
 OURS = ["ours", "ours, float16", "ours, 2 of 4", "streaming copy", "ours, all subsets", "16 float32", "64 float16"]
 PEERS = ["onnxruntime", "onnxruntime [D, d]", "torch eager", "onnxruntime, one head"]

@@ -16,7 +16,7 @@ import onnx  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 from torch import nn  # noqa: E402
 
-from edgefuse.session import pool  # noqa: E402
+from edgefuse.pools import pool  # noqa: E402
 from edgefuse.types import Array  # noqa: E402
 from edgefuse_export import ExportError, FusionModel  # noqa: E402
 from edgefuse_export.to_onnx import compose, encoder_body, fusion_body, head_body, to_onnx  # noqa: E402

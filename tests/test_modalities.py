@@ -11,7 +11,7 @@ import pytest
 
 from edgefuse.modalities import KINDS
 from edgefuse.modalities.base import CommonChecks
-from edgefuse.modalities.camera import CameraChecks, ImageParams, middle
+from edgefuse.modalities.camera import CameraChecks, ImageParams, fitted
 from edgefuse.modalities.depth import DepthChecks
 from edgefuse.modalities.gps import GpsChecks, GpsParams
 from edgefuse.modalities.lidar import GridParams, LidarChecks
@@ -51,8 +51,8 @@ def test_halving_a_picture_averages_its_pixels() -> None:
 
 def test_a_wide_picture_keeps_its_proportions_by_losing_its_sides() -> None:
     wide = np.zeros((60, 200, 3), dtype=np.uint8)
-    assert middle(wide, 4, 3).shape == (60, 80, 3)
-    assert middle(wide.transpose(1, 0, 2), 4, 3).shape == (45, 60, 3)
+    assert fitted(wide, ImageParams(width=4, height=3)).shape == (60, 80, 3)
+    assert fitted(wide.transpose(1, 0, 2), ImageParams(width=4, height=3)).shape == (45, 60, 3)
     wide[:, 60:140] = 50
     assert (tensor_of("camera", wide, ImageParams(width=40, height=30)) == 50).all()
 

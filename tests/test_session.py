@@ -61,7 +61,8 @@ import numpy as np, onnxruntime as ort
 from tiny import linear
 model = linear("m", "x", "y", np.ones((2, 3), np.float32), np.ones(3, np.float32))
 {before}
-from edgefuse.session import Session, pool
+from edgefuse.pools import pool
+from edgefuse.session import Session
 first = Session(model, "m.onnx")
 threads = len(os.listdir("/proc/self/task"))
 more = [Session(model, "m.onnx", {how}) for _ in range(8)]
@@ -86,13 +87,13 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="ne
 
 @needs_proc
 def test_each_session_has_its_own_threads_and_the_application_may_have_its_own_sessions_before_and_after() -> None:
-    told = in_a_fresh_process(f"from edgefuse.session import pool; pool(3); own = {PLAIN}", after=PLAIN)
+    told = in_a_fresh_process(f"from edgefuse.pools import pool; pool(3); own = {PLAIN}", after=PLAIN)
     assert told == "False 16 a pool for each session, spinning for 50 us at most [[3.0, 3.0, 3.0]]"
 
 
 @needs_proc
 def test_a_small_graph_has_no_threads() -> None:
-    told = in_a_fresh_process("from edgefuse.session import pool; pool(3)", how="one_thread=True")
+    told = in_a_fresh_process("from edgefuse.pools import pool; pool(3)", how="one_thread=True")
     assert told.startswith("False 0 ")
 
 
@@ -108,7 +109,8 @@ def test_a_pool_does_not_spin_between_the_ticks() -> None:
 import sys, time
 sys.path[:0] = {path!r}
 import numpy as np, onnxruntime as ort
-from edgefuse.session import Session, pool
+from edgefuse.pools import pool
+from edgefuse.session import Session
 from tiny import linear
 model = linear("m", "x", "y", np.ones((512, 4096), np.float32), np.ones(4096, np.float32))
 x = dict(x=np.ones((1, 512), np.float32))
@@ -147,6 +149,6 @@ def test_an_older_one_without_a_shared_pool_is_told_and_works() -> None:
 
 
 def test_with_an_older_one_an_application_may_keep_its_own_sessions() -> None:
-    told = in_a_fresh_process(f"{OLDER}; from edgefuse.session import pool; pool(2, shared=False); own = {PLAIN}")
+    told = in_a_fresh_process(f"{OLDER}; from edgefuse.pools import pool; pool(2, shared=False); own = {PLAIN}")
     assert told.startswith("False ")
     assert "the configuration asks for own pools: spinning off [[3.0, 3.0, 3.0]]" in told

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from edgefuse.session import cores
+from edgefuse.pools import cores
 
 Job = Callable[[], object]
 

@@ -103,11 +103,19 @@ class FaultConfig(Strict):
     drift_ppm: Annotated[float, Field(ge=-1e6, le=1e6)] = 100.0
 
 
+Provider = Literal["tensorrt", "cuda", "cpu"]
+
+
 class RunConfig(Strict):
     """The whole configuration; every key has a default, so no file is needed.
 
     tick_hz              answers per second in `edgefuse run`
     threads              size of the ONNX Runtime thread pools; 0 is one a core
+    device               cpu, or cuda:N, where everything from a payload to the answer then lies and is computed
+    providers            who computes the graphs, in the order tried; on a GPU cuda alone where not said. With cpu as
+                         the last one the engine goes on there when the GPU cannot be had, or is lost
+    cuda_graphs          a graph whose nodes all run on the GPU is launched as a whole; say false to look into one
+    cache_dir            where TensorRT's engines are kept; .cache/edgefuse in the home folder where not said
     shared_pool          with ONNX Runtime before 1.26: one pool for all sessions of the process. Say false where the
                          application makes sessions of its own after the engine: with a shared pool those are refused
     recover_samples      good samples in a row before a stream that failed is trusted again
@@ -124,6 +132,10 @@ class RunConfig(Strict):
 
     tick_hz: Annotated[float, Field(ge=1e-3, le=1000.0)] = 10.0
     threads: Annotated[int, Field(ge=0, le=256)] = 0
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
+    providers: tuple[Provider, ...] = ()
+    cuda_graphs: bool = True
+    cache_dir: str | None = None
     shared_pool: bool = True
     recover_samples: Annotated[int, Field(ge=1, le=10_000)] = 5
     future_tolerance_ms: WaitMs = 50.0

@@ -7,11 +7,11 @@ import platform
 from importlib import metadata, resources
 from pathlib import Path
 
-from edgefuse import kernels
+from edgefuse import gpu_facts, kernels
+from edgefuse.pools import pool
 from edgefuse.ros.sockets import limit_bytes, too_small
-from edgefuse.session import pool
 
-_TOLD_APART = ("kernels", "thread_pool", "packages", "notes")
+_TOLD_APART = ("kernels", "thread_pool", "packages", "notes", "gpu")
 RUNTIME = ("numpy", "onnxruntime", "PyYAML", "pydantic", "opencv-python-headless")
 
 
@@ -24,6 +24,8 @@ def examine() -> dict[str, object]:
     """Everything a bug report needs, JSON-ready, with the kernels first."""
     backend = kernels.backend()
     shared = pool()
+    gpu = gpu_facts.examine()
+    sockets = [f"for `ros2:`, {problem}"] if (problem := too_small()) else []
     return {
         "kernels": {"backend": backend.name, "isa": backend.isa, "reason": backend.reason},
         "thread_pool": {"shared": shared.shared, "threads": shared.threads, "reason": shared.reason},
@@ -34,13 +36,14 @@ def examine() -> dict[str, object]:
         "packages": {name: installed(name) for name in RUNTIME},
         "reference_bundle": shipped_bundle().is_file(),
         "rmem_max": limit_bytes(),
-        "notes": [f"for `ros2:`, {problem}"] if (problem := too_small()) else [],
+        "gpu": gpu or gpu_facts.NONE,
+        "notes": [*sockets, *gpu_facts.notes(gpu)],
     }
 
 
 def describe(facts: dict[str, object]) -> str:
     """The facts as lines for a person."""
-    backend, threads, packages, notes = (facts[name] for name in _TOLD_APART)
+    backend, threads, packages, notes, gpu = (facts[name] for name in _TOLD_APART)
     assert isinstance(backend, dict) and isinstance(threads, dict)
     assert isinstance(packages, dict) and isinstance(notes, list)
     plain = {name: value for name, value in facts.items() if name not in _TOLD_APART}
@@ -48,6 +51,7 @@ def describe(facts: dict[str, object]) -> str:
         "kernels": f"{backend['backend']} ({backend['isa']}): {backend['reason']}",
         "thread pool": f"{threads['threads']} threads: {threads['reason']}",
         **plain,
+        **gpu_facts.lines(gpu),
         "packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
     }
     width = max(map(len, lines)) + 1

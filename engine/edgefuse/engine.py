@@ -8,25 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
-from edgefuse.calibration import softmax
 from edgefuse.config import RunConfig, load_config
 from edgefuse.datasheet import Expectations, read_datasheet
-from edgefuse.errors import UsageError
-from edgefuse.executors import executor_of
+from edgefuse.errors import DeviceError, UsageError
+from edgefuse.executors import Executor
 from edgefuse.front import Front
-from edgefuse.model import Model
-from edgefuse.modes import judged_mode
+from edgefuse.model import Model, Outputs
+from edgefuse.parts import Parts
 from edgefuse.plan import Plan, make_plan
-from edgefuse.session import pool
+from edgefuse.pools import pool
+from edgefuse.results import Results
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import copied, new_number
-from edgefuse.types import F32, F64, Judged, Result, Trust
+from edgefuse.types import Judged, Reason, Result, Trust
 from edgefuse.verdicts import close_derived, judge_in_hand
 from edgefuse.vigil import Listener, Vigil
+
+_Made = tuple[Sequence[Judged], list[Trust], Outputs, Reason | None]  # the last: why sane streams gave no answer
 
 
 class Engine:
@@ -34,6 +34,8 @@ class Engine:
 
     `push` and `current` may be called from any thread; `step`, `answer`, `what_if` and `reset` belong to one thread at
     a time. An engine that encodes beside its ticks has threads: `close` it, or use it in a `with` block.
+
+    parts  what computes the answers, and where: `parts.provider`, and `parts.refused`, who was asked for and does not
     """
 
     def __init__(self, bundle: Bundle, config: RunConfig | None = None, *, config_place: str = "configuration") -> None:
@@ -42,10 +44,10 @@ class Engine:
         self.plan: Plan = make_plan(bundle, config or RunConfig(), config_place)
         self.pool = pool(self.plan.config.threads, shared=self.plan.config.shared_pool)
         self.datasheet = read_datasheet(bundle)
-        self._expectations = Expectations(self.datasheet)
-        self._model = Model(bundle, self.plan, config_place)
-        self._executor = executor_of(bundle, self.plan, self._model.fusion.embeddings, self._expectations.worth)
-        self._ended = weakref.finalize(self, self._executor.close)
+        expectations = Expectations(self.datasheet)
+        self._results = Results(bundle, self.plan, expectations)
+        self.parts = Parts(bundle, self.plan, expectations.worth, config_place)
+        self._ended = weakref.finalize(self, self.parts.close)
         self._listeners: list[Listener] = []
         self.reset()
 
@@ -122,7 +124,7 @@ class Engine:
         if reason is not None:
             trusts = self._model.fall_back([own.lost(reason) for own in judged], watch)
         explained = self._model.explain(trusts, outputs, watch) if self.plan.config.explain else {}
-        return self._result(last.t_ns, outputs, trusts, last.in_domain, watch, explained)
+        return self._results.of(self._model.head, last.t_ns, outputs, trusts, last.in_domain, watch, explained)
 
     def current(self, t_ns: int) -> Result:
         """The last answer of `step`, while it may be relied on; blind, `unwatched`, once the ticks have fallen silent.
@@ -132,7 +134,7 @@ class Engine:
         if (last := self._vigil.current(t_ns)) is not None:
             return last
         trusts = [Trust("absent", "error", "unwatched") for _ in self.plan.names]
-        return self._result(t_ns, self._model.prior, trusts, None, Stopwatch(), {})
+        return self._results.of(self._model.head, t_ns, self._model.prior, trusts, None, Stopwatch(), {})
 
     def on_mode_change(self, listener: Listener) -> None:
         """Call listener(mode before, result) whenever `step` answers in another mode than it did before.
@@ -161,9 +163,7 @@ class Engine:
     def _answer(
         self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, in_domain: bool | None, *, pushed: bool
     ) -> Result:
-        judged = self._encode(t_ns, judged, watch, patient=not pushed)
-        trusts = self._model.fall_back(judged, watch)
-        outputs, reason = self._model.fuse(trusts, watch)
+        judged, trusts, outputs, reason = self._computed(t_ns, judged, watch, patient=not pushed)
         if reason is not None:
             judged = [own.lost(reason) if own.sample is not None else own for own in judged]
             trusts = self._model.fall_back(judged, watch)
@@ -172,7 +172,35 @@ class Engine:
         self._executor.finish()
         self._last = _Answered(t_ns, judged, in_domain)
         explained = self._model.explain(trusts, outputs, watch) if self.plan.config.explain else {}
-        return self._result(t_ns, outputs, trusts, in_domain, watch, explained)
+        return self._results.of(self._model.head, t_ns, outputs, trusts, in_domain, watch, explained)
+
+    def _computed(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, *, patient: bool) -> _Made:
+        """What the model makes of these verdicts, wherever it runs; should a device be lost over it, elsewhere."""
+        while True:
+            if self.parts.lost:
+                judged = [own.lost("device_lost") for own in judged]
+            try:
+                return self._made(t_ns, judged, watch, patient)
+            except DeviceError as error:
+                self.parts.go_on_without(error)
+
+    def _made(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, patient: bool) -> _Made:
+        """Until no embedding that an answer was made from turns out to be unusable with that answer."""
+        while True:
+            judged = self._encode(t_ns, judged, watch, patient=patient)
+            trusts = self._model.fall_back(judged, watch)
+            outputs, reason = self._model.fuse(trusts, watch)
+            if not (found := self._executor.found()):
+                return judged, trusts, outputs, reason
+            judged = [own.found(found.get(i)) for i, own in enumerate(judged)]
+
+    @property
+    def _model(self) -> Model:
+        return self.parts.model
+
+    @property
+    def _executor(self) -> Executor:
+        return self.parts.executor
 
     def _encode(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, *, patient: bool) -> list[Judged]:
         verdicts, asked = list(judged), set()
@@ -186,36 +214,6 @@ class Engine:
             verdicts[i] = own
         known = [own if i in asked else own.set_aside() for i, own in enumerate(verdicts)]
         return close_derived(known, self.plan.streams)
-
-    def _result(
-        self,
-        t_ns: int,
-        outputs: dict[str, F32],
-        trusts: Sequence[Trust],
-        in_domain: bool | None,
-        watch: Stopwatch,
-        attribution: Mapping[str, Mapping[str, F64]],
-    ) -> Result:
-        streams = dict(zip(self.plan.names, trusts, strict=True))
-        expected = None if in_domain is False else self._expectations.of(streams)
-        mode, why = judged_mode(streams, expected, self.plan.demands)
-        manifest, head = self.bundle.manifest, self._model.head
-        scores = head.scores(outputs, self._expectations.calibration(streams))
-        return Result(
-            t_ns=t_ns,
-            mode=mode,
-            why=why,
-            outputs=outputs,
-            probabilities={name: softmax(values).astype(np.float32) for name, values in scores.items()},
-            labels=head.labels({**outputs, **scores}, blind=mode == "blind"),
-            matches=head.matches(outputs, blind=mode == "blind"),
-            attribution=attribution,
-            streams=streams,
-            expected=expected,
-            in_domain=in_domain,
-            timing_ms=watch.total(),
-            bundle=(manifest.name, manifest.bundle_version),
-        )
 
 
 @dataclass(frozen=True, slots=True)

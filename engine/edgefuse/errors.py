@@ -5,6 +5,7 @@ EdgefuseError
     ConfigError     a configuration names something unknown or a value out of range
     SourceError     a recording or device cannot be read at all
     SinkError       results cannot be written
+    DeviceError     a GPU cannot be had, has no memory left, or is lost
     UsageError      the engine was called in a way that no sensor can cause
 
 Each message names the thing and the place. Bad sensor data is never an exception: it is a reason in the result.
@@ -40,6 +41,10 @@ class SourceError(_Placed):
 
 class SinkError(_Placed):
     """Results cannot be written; `place` is the path, and what was written so far is kept beside it."""
+
+
+class DeviceError(_Placed):
+    """A device cannot be used, any more or at all; `place` names it, such as `cuda:0`."""
 
 
 class UsageError(EdgefuseError):

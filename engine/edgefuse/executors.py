@@ -37,6 +37,10 @@ class Executor:
         """Bring the embedding of stream i's sample, or of the newest trusted one there is, into its buffer."""
         raise NotImplementedError
 
+    def found(self) -> dict[int, Reason]:
+        """What only the answer has shown to be wrong with embeddings, by stream: a device is not waited for before."""
+        return {}
+
     def finish(self) -> None:
         """The answer is made."""
 

@@ -9,17 +9,15 @@ import numpy as np
 
 from edgefuse import buffers, kernels, reference
 from edgefuse.algebra import Absent
-from edgefuse.arguments import I64
 from edgefuse.bundle import Bundle
-from edgefuse.errors import BundleError, ConfigError
+from edgefuse.errors import ConfigError
 from edgefuse.fusion_base import Fusion
+from edgefuse.fusion_layout import Layout, flat, halved, pack, starts, unpack
 from edgefuse.graph_fusion import GraphFusion, RoutedFusion
 from edgefuse.joins import Join
 from edgefuse.operators import OPERATORS
 from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED, Reduce
-from edgefuse.types import F16, F32, U8
-
-_LINE = buffers.LINE // 4  # float32 values: every embedding begins on a cache line of its own
+from edgefuse.types import F32, U8
 
 
 def fusion_of(bundle: Bundle, half: bool = False, config_place: str = "configuration") -> Fusion:
@@ -46,14 +44,14 @@ class KernelFusion(Fusion):
         self._operator, self._dim, self._rank = OPERATORS[spec.operator], spec.dim, spec.rank
         size = (spec.dim, spec.rank)
         columns, width = self._operator.columns(len(dims), *size), self._operator.width(len(dims), *size)
-        parameters = _unpack(bundle, spec.file, self._operator.parameters(dims, *size))
-        self._theta = _flat([parameters.pop(name) for name in self._operator.theta(len(dims), *size)])
-        weights = _flat(list(parameters.values()))
-        self._weights = buffers.placed(_halved(weights, config_place)) if half else buffers.placed(weights)
+        parameters = unpack(bundle, spec.file, self._operator.parameters(dims, *size))
+        self._theta = flat([parameters.pop(name) for name in self._operator.theta(len(dims), *size)])
+        weights = flat(list(parameters.values()))
+        self._weights = buffers.placed(halved(weights, config_place)) if half else buffers.placed(weights)
         self._biases = [parameters[f"{name}.bias"] for name in dims]
         self._dims = np.array(list(dims.values()), dtype=np.int64)
-        self._weight_offsets = _starts([(d + 1) * columns for d in dims.values()])
-        self._packed, self._offsets, self.embeddings = _pack(list(dims.values()))
+        self._weight_offsets = starts([(d + 1) * columns for d in dims.values()])
+        self._packed, self._offsets, self.embeddings = pack(list(dims.values()))
         self._allot(len(dims), columns, width)
         self._project = self._prepared()
         joins = self._operator.join != Join.NONE
@@ -66,6 +64,14 @@ class KernelFusion(Fusion):
         self._rows = np.zeros((streams, columns), dtype=np.float32)
         self._bits = np.uint16(1) << np.arange(streams, dtype=np.uint16)
         self.fused = np.zeros(width, dtype=np.float32)
+
+    @property
+    def layout(self) -> Layout | None:
+        """None where rows are joined after, or biases are taken for what is absent."""
+        if self._operator.join != Join.NONE or self._operator.absent == Absent.ZERO_INPUT:
+            return None
+        offsets, dims, ends = (own.tolist() for own in (self._offsets, self._dims, self._weight_offsets))
+        return Layout(self._operator, self._packed, offsets, dims, self._weights, ends, self._substitutes)
 
     def run(self) -> None:
         self._taken[:] = self.select
@@ -163,13 +169,19 @@ class MapFusion(Fusion):
 
     def __init__(self, bundle: Bundle) -> None:
         spec, n = bundle.manifest.fusion, len(bundle.manifest.streams)
-        _unpack(bundle, spec.file, {})  # nothing: a weight here would be one that no one applies
+        unpack(bundle, spec.file, {})  # nothing: a weight here would be one that no one applies
         self._operator, self._cells = OPERATORS[spec.operator], math.prod(spec.grid or ())
-        self._packed, self._offsets, self.embeddings = _pack([spec.dim * self._cells] * n)
+        self._packed, self._offsets, self.embeddings = pack([spec.dim * self._cells] * n)
         self.select = np.zeros(n, dtype=np.uint8)
         self._substitutes = np.zeros((n, spec.dim), dtype=np.float32)
         self.stand_ins = list(self._substitutes)
         self.fused = buffers.zeros(math.prod(bundle.manifest.fused_shape), np.float32)
+
+    @property
+    def layout(self) -> Layout | None:
+        sizes = [len(own) for own in self.embeddings]
+        offsets = self._offsets.tolist()
+        return Layout(self._operator, self._packed, offsets, sizes, None, [], self._substitutes, self._cells)
 
     def run(self) -> None:
         kernels.fuse_maps(
@@ -183,41 +195,3 @@ class MapFusion(Fusion):
             self._operator.concat,
             self.fused,
         )
-
-
-def _halved(weights: F32, place: str) -> F16:
-    with np.errstate(over="ignore"):
-        halves = weights.astype(np.float16)
-    if not np.isfinite(halves).all():
-        largest = float(np.abs(weights).max())
-        raise ConfigError(f"float16 cannot hold weight {largest:g} of this bundle", place=f"{place}: fusion_weights")
-    return halves
-
-
-def _unpack(bundle: Bundle, file: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, F32]:
-    sizes = [int(np.prod(shape)) for shape in shapes.values()]
-    data, place = bundle[file], bundle.place(file)
-    dtype = np.dtype("<f2" if bundle.manifest.fusion.stored == "float16" else "<f4")
-    if len(data) != dtype.itemsize * sum(sizes):
-        raise BundleError(f"has {len(data)} bytes, the operator needs {dtype.itemsize * sum(sizes)}", place=place)
-    values = np.frombuffer(data, dtype).astype(np.float32)
-    parts = np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
-    for name, part in zip(shapes, parts, strict=True):
-        if not np.isfinite(part).all():
-            raise BundleError(f"parameter {name} holds non-finite values", place=place)
-    return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-
-
-def _flat(arrays: Sequence[F32]) -> F32:
-    return np.concatenate([np.zeros(0, np.float32), *(array.reshape(-1) for array in arrays)])
-
-
-def _pack(sizes: Sequence[int]) -> tuple[F32, I64, list[F32]]:
-    """One buffer for all embeddings, where each begins, and a view of each."""
-    offsets = _starts([-(-size // _LINE) * _LINE for size in sizes])
-    packed = buffers.zeros(int(offsets[-1]) + sizes[-1], np.float32)
-    return packed, offsets, [packed[o : o + size] for o, size in zip(offsets, sizes, strict=True)]
-
-
-def _starts(sizes: Sequence[int]) -> I64:
-    return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)

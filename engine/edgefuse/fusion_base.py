@@ -31,6 +31,9 @@ class Fusion(ABC):
         """
         return range(len(self.embeddings))
 
+    def fetch(self) -> None:  # noqa: B027 (most lie where they can be read)
+        """Bring the embeddings to where they can be read, if they lie on a device: that waits for it."""
+
     def rows(self) -> Sequence[F32]:
         """What could stand in for each stream, told from its own embedding as it lies there; copies."""
         return [embedding.copy() for embedding in self.embeddings]

@@ -11,6 +11,7 @@ from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
 from edgefuse.fallback import Substitutes, descend_all, select
 from edgefuse.fuse import fusion_of
+from edgefuse.fusion_base import Fusion
 from edgefuse.head import Head
 from edgefuse.modes import mode_of
 from edgefuse.plan import Plan
@@ -24,15 +25,19 @@ Outputs = dict[str, F32]
 class Model:
     """Fusion, stand-ins and head of a bundle, on buffers that the encoders fill."""
 
-    def __init__(self, bundle: Bundle, plan: Plan, config_place: str) -> None:
-        self._streams = plan.streams
-        self.fusion = fusion_of(bundle, plan.config.fusion_weights == "float16", config_place)
-        self.head = Head(bundle, self.fusion.fused, self.fusion.select)
+    def __init__(self, bundle: Bundle, plan: Plan, fusion: Fusion, head: Head) -> None:
+        self._streams, self.fusion, self.head = plan.streams, fusion, head
         self._substitutes = Substitutes.of(bundle)
         self.subsets = Subsets(self.fusion, self._substitutes, self.head)
         self._attribution = Attribution(plan.streams, self.subsets, self.prior)
         if plan.config.explain:
             self._attribution.prepare()
+
+    @classmethod
+    def of(cls, bundle: Bundle, plan: Plan, config_place: str) -> Model:
+        """On the host. A BundleError or ConfigError names what does not fit."""
+        fusion = fusion_of(bundle, plan.config.fusion_weights == "float16", config_place)
+        return cls(bundle, plan, fusion, Head(bundle, fusion.fused, fusion.select))
 
     @property
     def prior(self) -> Outputs:
@@ -56,6 +61,8 @@ class Model:
         """The outputs, and why they are the prior where sane streams together gave no answer."""
         if mode_of(trusts) == "blind":
             return self.prior, None
+        if self._substitutes.imputer is not None and any(trust.rung == "impute" for trust in trusts):
+            self.fusion.fetch()
         fusion, added = self.fusion, self._substitutes.adder(trusts, self.fusion.embeddings)
         if tell := self._substitutes.teller(trusts, fusion.embeddings, fusion.stand_ins):
             tell(fusion.select)

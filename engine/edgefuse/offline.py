@@ -25,7 +25,7 @@ class Offline:
         """Build the parts; a BundleError names what does not fit."""
         self.bundle = bundle
         self.plan = make_plan(bundle, RunConfig())
-        self.model = Model(bundle, self.plan, bundle.path)
+        self.model = Model.of(bundle, self.plan, bundle.path)
         views = self.model.fusion.embeddings
         self._encoders = [Encoder(bundle, own, view) for own, view in zip(self.plan.streams, views, strict=True)]
 

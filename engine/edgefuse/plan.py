@@ -18,8 +18,8 @@ from edgefuse.modalities import KINDS, Modality
 from edgefuse.modalities.agreement import Agreement
 from edgefuse.modalities.base import CommonChecks
 from edgefuse.modes import Demands
+from edgefuse.pools import runtime_version
 from edgefuse.schema import Model, complaint, validate
-from edgefuse.session import runtime_version
 from edgefuse.types import NS_PER_MS, Judged, Reason, Rung
 from edgefuse.version import __version__, older
 

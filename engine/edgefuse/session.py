@@ -1,23 +1,28 @@
-"""ONNX Runtime behind one door: its thread pools, sessions bound to fixed buffers, errors translated once.
+"""ONNX Runtime behind one door: sessions bound to fixed buffers, on the host or a device, errors translated once.
 
-The only module that imports onnxruntime. Sessions are made from bytes that were hashed, never from paths.
+With `pools` the only module that imports onnxruntime. Sessions are made from bytes that were hashed, never from paths.
 """
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgefuse.errors import BundleError
+from edgefuse import device as devices
+from edgefuse.config import Provider
+from edgefuse.device import Device, DeviceArray
+from edgefuse.errors import BundleError, DeviceError
+from edgefuse.pools import SPIN_US, Pool, bounded_spin, found_shared, pool
 from edgefuse.types import Array
 
 PROVIDERS = ("CPUExecutionProvider",)
+WARM_UPS = 3  # runs: the second captures a CUDA graph, the third launches it
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -28,15 +33,6 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """Whether all sessions share one thread pool or each has its own, how large, and why."""
-
-    shared: bool
-    threads: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Port:
     """One input or output of a graph: dtype name, and shape with None for a free axis."""
 
@@ -44,77 +40,41 @@ class Port:
     shape: tuple[int | None, ...]
 
 
-SPIN_US = 50  # that an idle thread of a pool waits for the next operator, before it sleeps
-_BOUNDED_SPIN = (1, 26)  # the first ONNX Runtime that can be told so
-_decided: list[Pool] = []  # in a process with a shared pool no session may have its own, so there is one decision
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Who computes graphs: `providers` with their options, the first one asked first; and on which device, None: here.
 
-
-def pool(threads: int = 0, *, shared: bool = True) -> Pool:
-    """The thread pools of this process; the first call decides, with `threads` threads or one a core.
-
-    By its defaults ONNX Runtime spins for tens of milliseconds after each graph: the encoders' pools would spin against
-    each other, which costs several times the work, and keep a core busy between the ticks. Where spinning can be
-    bounded each session has a pool of its own. An older ONNX Runtime gets one shared pool; then it refuses every
-    session that wants its own, so an application that makes such sessions later says shared=False, and spinning is off.
+    captured  ONNX Runtime makes a CUDA graph of each graph that it can
+    engines   the folder where TensorRT keeps what it builds
     """
-    if not _decided:
-        _decided.append(_make_pool(threads or cores(), shared))
-    return _decided[0]
+
+    name: Provider
+    providers: tuple[tuple[str, Mapping[str, str]], ...]
+    device: Device | None = None
+    captured: bool = False
+    engines: Path | None = None
 
 
-def _make_pool(threads: int, shared: bool) -> Pool:
-    import onnxruntime as ort
-
-    if _version() >= _BOUNDED_SPIN:
-        return Pool(False, threads, f"a pool for each session, spinning for {SPIN_US} us at most")
-    if not shared:
-        return Pool(False, threads, "the configuration asks for own pools: spinning off")
-    if not hasattr(ort, "set_global_thread_pool_sizes"):
-        return Pool(False, threads, f"onnxruntime {ort.__version__} has no shared pool: own pools, spinning off")
-    try:
-        ort.set_global_thread_pool_sizes(threads, 1)
-    except Exception as error:  # noqa: BLE001 (its exceptions have no common base of their own)
-        # It refuses a second pool; then there is a first one, which serves us as well.
-        made = "already been created" in str(error)
-        return _found(threads) if made else Pool(False, threads, f"no shared pool ({error}), spinning off")
-    return Pool(True, threads, "one pool shared by all sessions")
-
-
-def _found(threads: int) -> Pool:
-    return Pool(True, threads, "the pool that this process had made before")
-
-
-@functools.cache
-def cores() -> int:
-    """Those that this process may run on, as it was first asked."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _version() -> tuple[int, ...]:
-    return tuple(int(part) for part in runtime_version().split(".")[:2])
-
-
-def runtime_version() -> str:
-    """The version of ONNX Runtime that will compute the graphs."""
-    import onnxruntime as ort
-
-    return str(ort.__version__)
+CPU = Placement("cpu", tuple((name, {}) for name in PROVIDERS))
 
 
 class Session:
     """One graph. `inputs` and `outputs` describe it; `bind` fixes its buffers; `run` computes from them."""
 
-    def __init__(self, model: bytes, place: str, *, one_thread: bool = False) -> None:
+    def __init__(self, model: bytes, place: str, *, one_thread: bool = False, on: Placement = CPU) -> None:
         """Load a graph from bytes; a BundleError naming `place` when ONNX Runtime refuses it.
 
         one_thread: of a graph so small that waking a second thread takes longer than the work that it would do.
+        on: who computes it. A DeviceError where a device's provider does not take it.
         """
-        self._place = place
-        with _translated(place):
-            self._session = _open(model, one_thread)
+        self._place, self._on = place, on
+        self._again = partial(_open, model, one_thread, replace(on, captured=False)) if on.captured else None
+        with _translated(place, on):
+            self._session = _open(model, one_thread, on)
             self.inputs = {port.name: _port(port) for port in self._session.get_inputs()}
             self.outputs = {port.name: _port(port) for port in self._session.get_outputs()}
         self._binding: Any = None
+        self._options = None if on.device is None else _unsynchronised()
 
     def expect(self, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
         """Refuse a graph whose interface is not the declared one; a BundleError naming the port.
@@ -128,20 +88,47 @@ class Session:
                 if not _fits(have[name], port):
                     raise BundleError(f"{side} {name!r} is {_words(have[name])}, not {_words(port)}", place=self._place)
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+    def bind(self, inputs: Mapping[str, Array | DeviceArray], outputs: Mapping[str, Array | DeviceArray]) -> None:
         """Fix the buffers that `run` reads and writes; C-contiguous arrays, kept alive here, never copied."""
         with _translated(self._place):
             binding = self._session.io_binding()
             for name, array in inputs.items():
-                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+                binding.bind_input(name, *self._where(array))
             for name, array in outputs.items():
-                binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+                binding.bind_output(name, *self._where(array))
         self._binding, self._kept = binding, (dict(inputs), dict(outputs))
 
+    def _where(self, array: Array | DeviceArray) -> tuple[Any, ...]:
+        """An array as ONNX Runtime binds it."""
+        if isinstance(array, DeviceArray):
+            index = 0 if self._on.device is None else self._on.device.index
+            return devices.MEMORY, index, array.dtype.type, array.shape, array.address
+        return "cpu", 0, array.dtype.type, array.shape, array.ctypes.data
+
     def run(self) -> None:
-        """Compute the bound outputs from the bound inputs."""
+        """Compute the bound outputs from the bound inputs; on a device that is queued, and nobody waits."""
         with _translated(self._place):
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding, self._options)
+
+    def warm_up(self) -> None:
+        """Run until nothing is made for the first time any more; on a device a DeviceError where it cannot be run."""
+        try:
+            self._run_often()
+        except DeviceError:
+            if self._again is None:
+                raise
+            with _translated(self._place, self._on):
+                self._session = self._again()  # as no CUDA graph: a node may run on the host, or a shape be free
+            self.bind(*self._kept)
+            self._run_often()
+        self._again = None
+
+    def _run_often(self) -> None:
+        with _translated(self._place, self._on):
+            for _ in range(1 if self._on.device is None else WARM_UPS):
+                self._session.run_with_iobinding(self._binding, self._options)
+        if self._on.device is not None:
+            self._on.device.wait()
 
     def compute(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute from arrays given by name, without binding: for checks, not for the tick."""
@@ -150,17 +137,16 @@ class Session:
         return dict(zip(self.outputs, (np.asarray(v) for v in values), strict=True))
 
 
-def _open(model: bytes, one_thread: bool) -> Any:
+def _open(model: bytes, one_thread: bool, on: Placement) -> Any:
     try:
-        return _session(model, pool(), one_thread)
+        return _session(model, pool(), one_thread, on)
     except RuntimeError as error:
         if "using a global thread pool" not in str(error):
             raise
-        _decided[:] = [_found(pool().threads)]
-        return _session(model, pool(), one_thread)
+        return _session(model, found_shared(), one_thread, on)
 
 
-def _session(model: bytes, ours: Pool, one_thread: bool) -> Any:
+def _session(model: bytes, ours: Pool, one_thread: bool, on: Placement) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -170,23 +156,41 @@ def _session(model: bytes, ours: Pool, one_thread: bool) -> Any:
     if not ours.shared:
         options.intra_op_num_threads = 1 if one_thread else ours.threads
         options.inter_op_num_threads = 1
-        bounded = _version() >= _BOUNDED_SPIN
-        spin = ("spin_duration_us", str(SPIN_US)) if bounded else ("allow_spinning", "0")
+        spin = ("spin_duration_us", str(SPIN_US)) if bounded_spin() else ("allow_spinning", "0")
         options.add_session_config_entry(f"session.intra_op.{spin[0]}", spin[1])
     # Without this ONNX Runtime sniffs the bytes and would also take its own binary format, which it does not check.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # Not `session.set_denormal_as_zero`: it would change the arithmetic of the caller's thread. Inputs are flushed.
-    return ort.InferenceSession(model, options, providers=list(PROVIDERS), enable_fallback=0)
+    graph = {"enable_cuda_graph": "1"} if on.captured else {}
+    asked = [(name, {**given, **graph}) for name, given in on.providers]
+    session = ort.InferenceSession(model, options, providers=asked, enable_fallback=0)
+    if asked[0][0] not in session.get_providers():  # where its libraries are missing, it goes on without a word to us
+        raise DeviceError(f"ONNX Runtime has {asked[0][0]}, but cannot load it: its own log says why", place=on.name)
+    return session
+
+
+def _unsynchronised() -> Any:
+    """Options of a run that is queued on our stream, and not waited for."""
+    import onnxruntime as ort
+
+    options = ort.RunOptions()
+    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+    return options
 
 
 @contextmanager
-def _translated(place: str) -> Iterator[None]:
-    """Every failure of ONNX Runtime as a BundleError; malformed graphs raise far more than its own exceptions."""
+def _translated(place: str, on: Placement = CPU) -> Iterator[None]:
+    """Every failure of ONNX Runtime as a BundleError; malformed graphs raise far more than its own exceptions.
+
+    on: where a device's provider is at fault, it is a DeviceError: another one may take the same graph.
+    """
     try:
         yield
+    except DeviceError:
+        raise
     except Exception as error:
-        text = " ".join(str(error).split())
-        raise BundleError(f"ONNX Runtime refuses it: {text[:400]}", place=place) from error
+        told = f"ONNX Runtime refuses it: {' '.join(str(error).split())[:400]}"
+        raise (BundleError if on.device is None else DeviceError)(told, place=place) from error
 
 
 def _fits(have: Port, want: Port) -> bool:

@@ -77,6 +77,11 @@ class Judged:
         """The same stream, with its sample taken away for a reason found later."""
         return Judged(LEVEL[reason], reason, self.age_ms, None, False, failed=failed)
 
+    def found(self, reason: Reason | None) -> Judged:
+        """The same stream, with its sample taken away if there is a reason that only the answer has shown."""
+        sample = self.sample
+        return self if reason is None or sample is None else self.lost(reason, sample.number)
+
     def set_aside(self) -> Judged:
         """The same stream, not asked for by the model; what is wrong with it stays said."""
         if self.sample is None or self.health not in ("ok", "warn"):

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from edgefuse.bench.timing import Contender
-from edgefuse.session import Session, pool
+from edgefuse.pools import pool
+from edgefuse.session import Session
 from edgefuse.types import F32
 
 OPSET, IR_VERSION = 17, 8  # old enough for every ONNX Runtime that the engine supports

@@ -16,7 +16,9 @@ from typing import Any
 from edgefuse import kernels
 from edgefuse.bench.told import number, text
 from edgefuse.doctor import RUNTIME, installed
-from edgefuse.session import PROVIDERS, pool
+from edgefuse.gpu_facts import power_mode
+from edgefuse.pools import pool
+from edgefuse.session import PROVIDERS
 
 ROOT = Path("/")
 CPUS = "sys/devices/system/cpu"
@@ -77,7 +79,7 @@ def facts(root: Path = ROOT) -> dict[str, Any]:
         "pinned_to": sorted(os.sched_getaffinity(0)),
         "cpu_quota": _quota(root),
         "governor": _same(root, "cpufreq/scaling_governor"),
-        "power_mode": _power_mode(root),
+        "power_mode": power_mode(root),
         "turbo": _turbo(root),
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -149,12 +151,6 @@ def _busy(root: Path) -> tuple[float, float]:
     hertz = os.sysconf("SC_CLK_TCK")
     stolen = ticks.pop("steal", 0)
     return (sum(n for name, n in ticks.items() if name not in ("idle", "iowait")) + stolen) / hertz, stolen / hertz
-
-
-def _power_mode(root: Path) -> str | None:
-    """NVIDIA's nvpmodel of a Jetson, else the platform profile of ACPI."""
-    jetson = re.search(r"pmode:(\d+)", text(root / "var/lib/nvpmodel/status") or "")
-    return f"nvpmodel {int(jetson.group(1))}" if jetson else text(root / "sys/firmware/acpi/platform_profile")
 
 
 def _turbo(root: Path) -> str | None:

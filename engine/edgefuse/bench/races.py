@@ -175,7 +175,7 @@ class _OneNew:
 def overhead(stand: Stand) -> Section:
     """What the engine adds to bare bound calls of ONNX Runtime and of its kernels, in the same rounds."""
     prepare = Preparing(stand.engine, stand.played)
-    model = Model(stand.engine.bundle, stand.engine.plan, "configuration")
+    model = Model.of(stand.engine.bundle, stand.engine.plan, "configuration")
     model.fusion.select[:] = PRESENT
     parts: dict[str, Callable[[], object]] = {
         "preprocess": prepare,

@@ -46,18 +46,20 @@ class CameraChecks(MemoryChecks):
     blurred_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.4
 
 
-def middle(image: Array, width: int, height: int) -> Array:
-    """The largest middle part of image [H, W, ...] with the proportions width : height (a view)."""
-    rows, cols = image.shape[:2]
-    keep_cols = min(cols, max(1, round(rows * width / height)))
-    keep_rows = min(rows, max(1, round(cols * height / width)))
-    top, left = (rows - keep_rows) // 2, (cols - keep_cols) // 2
-    return image[top : top + keep_rows, left : left + keep_cols]
+def window(shape: tuple[int, ...], params: ImageParams) -> tuple[int, int, int, int]:
+    """What of a picture [H, W, ...] the encoder is to see: its first row and column, and how many of each."""
+    rows, cols = shape[:2]
+    if params.fit != "crop":
+        return 0, 0, rows, cols
+    keep_cols = min(cols, max(1, round(rows * params.width / params.height)))
+    keep_rows = min(rows, max(1, round(cols * params.height / params.width)))
+    return (rows - keep_rows) // 2, (cols - keep_cols) // 2, keep_rows, keep_cols
 
 
 def fitted(image: Array, params: ImageParams) -> Array:
-    """What of image [H, W, ...] the encoder is to see (a view)."""
-    return middle(image, params.width, params.height) if params.fit == "crop" else image
+    """What of image [H, W, ...] the encoder is to see (a view): with `crop` the largest middle part of its shape."""
+    top, left, rows, cols = window(image.shape, params)
+    return image[top : top + rows, left : left + cols]
 
 
 def _tensor(params: ImageParams) -> tuple[str, tuple[int, ...]]:

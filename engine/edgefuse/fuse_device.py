@@ -1,0 +1,125 @@
+"""Fuse on a device: the embeddings lie there, presence is a mask of bits there, and one launch joins them.
+
+Operators whose kernels are the host's alone are computed there, and so is whatever is asked beside the tick: the
+embeddings are fetched then, which waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from edgefuse.device import Device, DeviceArray, mask_of
+from edgefuse.fusion_base import Fusion
+from edgefuse.fusion_layout import Layout
+from edgefuse.reference import SUBSTITUTED, Reduce
+from edgefuse.types import F32, U8
+
+
+class DeviceFusion(Fusion):
+    """What `host` computes, from embeddings on a device into `out` there.
+
+    places  where the encoders write, float32 [size] a stream
+    """
+
+    def __init__(self, host: Fusion, layout: Layout | None, out: DeviceArray, device: Device) -> None:
+        self._host, self._layout, self._out, self._device = host, layout, out, device
+        self.embeddings, self.select, self.stand_ins = host.embeddings, host.select, host.stand_ins
+        self.fused, self.wants_all = host.fused, host.wants_all
+        sizes = [own.size for own in host.embeddings]
+        starts = np.cumsum([0, *(-(-size // 64) * 64 for size in sizes)]).tolist() if layout is None else layout.offsets
+        end = starts[-1] if layout is None else layout.packed.size
+        self._packed = device.empty((end,), np.float32)
+        device.clear(self._packed)
+        self.places = [self._packed.part(at, (n,)) for at, n in zip(starts, sizes, strict=False)]
+        self._sent = device.pinned((1,), np.uint32)
+        self._mask = device.empty((1,), np.uint32)
+        self._fused = device.pinned((host.fused.size,), np.float32)
+        self._run = self._by_host if layout is None else self._prepared(layout)
+
+    def wanted(self, standing: Callable[[], U8]) -> Iterable[int]:
+        return self._host.wanted(standing)
+
+    def run(self) -> None:
+        """Queue it."""
+        self._run()
+
+    def fetch(self) -> None:
+        for here, there in zip(self.embeddings, self.places, strict=True):
+            self._device.download(here, there)
+        self._device.wait()
+
+    def rows(self) -> Sequence[F32]:
+        self.fetch()
+        return self._host.rows()
+
+    def each(self, selects: U8, before: Callable[[U8], None] | None = None) -> F32:
+        if len(selects):
+            self.fetch()
+        return self._host.each(selects, before)
+
+    def through(self, selects: U8, weight: F32, bias: F32) -> Callable[[], F32] | None:
+        """As of `Fusion`: all subsets in one launch, from the projections as they lie on the device."""
+        layout, device = self._layout, self._device
+        if layout is None or layout.weights is None or len(selects) == 0 or selects.max() > 1:
+            return None
+        concat, reduce, streams = layout.operator.concat, layout.operator.reduce, selects.shape[1]
+        bits = np.uint16(1) << np.arange(streams, dtype=np.uint16)
+        rows = self._out if concat else device.empty((streams, layout.substitutes.shape[1]), np.float32)
+        project = None if concat else self._projection(layout, Reduce.NONE, True, rows)
+        masks, there = device.put(selects @ bits), (device.put(weight), device.put(bias))
+        result = device.empty((len(selects), len(bias)), np.float32)
+        out: F32 = device.pinned(result.shape, np.float32)
+        width = layout.substitutes.shape[1]
+
+        def run() -> F32:
+            if project is not None:
+                project()
+            given = (rows, masks, len(selects), streams, width, concat, int(reduce), *there, len(bias), result)
+            device.queue("subset_head", *given)
+            device.download(out, result)
+            device.wait()
+            return out.copy()
+
+        return run
+
+    def _by_host(self) -> None:
+        self.fetch()
+        self._host.run()
+        self._fused[:] = self._host.fused.reshape(-1)
+        self._device.upload(self._out, self._fused)
+
+    def _prepared(self, layout: Layout) -> Callable[[], None]:
+        """Presence and stand-ins are brought, then the kernel is launched."""
+        stand_ins = self._device.pinned(layout.substitutes.shape, np.float32)
+        there = self._there = self._device.empty(layout.substitutes.shape, np.float32)
+        kernel = self._maps(layout) if layout.weights is None else self._whole(layout)
+
+        def run() -> None:
+            self._sent[0] = mask_of(self.select.tolist())
+            self._device.upload(self._mask, self._sent)
+            if SUBSTITUTED in self.select:
+                stand_ins[:] = layout.substitutes
+                self._device.upload(there, stand_ins)
+            kernel()
+
+        return run
+
+    def _whole(self, layout: Layout) -> Callable[[], None]:
+        return self._projection(layout, layout.operator.reduce, layout.operator.concat, self._out)
+
+    def _projection(self, layout: Layout, reduce: Reduce, concat: bool, out: DeviceArray) -> Callable[[], None]:
+        assert layout.weights is not None
+        if not hasattr(self, "_weights"):
+            self._weights = self._device.put(layout.weights)
+        how = (self._there, self._mask, int(layout.operator.activation), int(reduce), concat, out)
+        return self._device.projection(
+            self._packed, layout.dims, layout.offsets, self._weights, layout.weight_offsets, *how
+        )
+
+    def _maps(self, layout: Layout) -> Callable[[], None]:
+        operator, width = layout.operator, layout.substitutes.shape[1]
+        how = (width, layout.cells, int(operator.activation), int(operator.reduce), operator.concat, self._out)
+        given = (self._packed, layout.offsets, self._there, self._mask, *how)
+        return lambda: self._device.queue("fuse_maps", *given)

@@ -1,0 +1,119 @@
+"""Parts: model and executor on the first provider that works, and on the next one when a device is lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from edgefuse.bundle import Bundle
+from edgefuse.config import Provider
+from edgefuse.device import Device, Traffic
+from edgefuse.errors import BundleError, ConfigError, DeviceError
+from edgefuse.executor_device import OnDevice
+from edgefuse.executors import Executor, executor_of
+from edgefuse.fuse import KernelFusion, MapFusion, fusion_of
+from edgefuse.fuse_device import DeviceFusion
+from edgefuse.head_device import DeviceHead
+from edgefuse.model import Model
+from edgefuse.placement import Refused, first_that_works, placement_of, wanted
+from edgefuse.plan import Plan
+from edgefuse.session import Placement
+from edgefuse.tray import Tray
+
+Worth = Callable[[Collection[str]], float | None]
+_LOG = logging.getLogger("edgefuse")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    on: Placement
+    model: Model
+    executor: Executor
+
+
+class Parts:
+    """What computes the answers of a bundle, wherever that is.
+
+    refused  the providers that were asked for and do not compute them, and why
+    lost     the device is, and the configuration allows no other
+    """
+
+    def __init__(self, bundle: Bundle, plan: Plan, worth: Worth, config_place: str) -> None:
+        """Build them. A BundleError or ConfigError names what does not fit, or why no provider works."""
+        self._how = bundle, plan, worth, config_place
+        self._untried = wanted(plan.config, config_place)
+        self.refused: tuple[Refused, ...] = ()
+        self.lost = False
+        self._build()
+
+    @property
+    def provider(self) -> Provider:
+        """Who computes the answers now."""
+        return self.on.name
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What went between host and device so far, where answers are computed on one."""
+        return None if self.on.device is None else self.on.device.traffic
+
+    @property
+    def on(self) -> Placement:
+        return self._made.on
+
+    @property
+    def model(self) -> Model:
+        return self._made.model
+
+    @property
+    def executor(self) -> Executor:
+        return self._made.executor
+
+    def go_on_without(self, error: DeviceError) -> None:
+        """The device is lost: build anew with the next provider that is allowed, or be lost. Either is logged.
+
+        It takes as long as loading did, and reads the bundle again.
+        """
+        self.refused += (Refused(self.on.name, str(error)),)
+        self.executor.close()
+        try:
+            self._build()
+        except (ConfigError, BundleError):  # the bundle's file may be gone by then
+            self.lost = True
+            _LOG.error("%s, and no other is allowed: every answer is the prior", self.refused[-1])
+
+    def _build(self) -> None:
+        bundle, plan, worth, config_place = self._how
+        allowed = self._untried
+        made, refused = first_that_works(
+            allowed, lambda name: _made(name, bundle, plan, worth, config_place), config_place
+        )
+        self._made, self._untried = made, allowed[len(refused) + 1 :]
+        self.refused += refused
+        if self.refused:
+            _LOG.warning("%s; answers are computed by %s", "; ".join(map(str, self.refused)), made.on.name)
+
+    def close(self) -> None:
+        """End what runs beside the ticks."""
+        self.executor.close()
+
+
+def _made(name: Provider, bundle: Bundle, plan: Plan, worth: Worth, config_place: str) -> _Made:
+    on = placement_of(name, plan.config, bundle.sha256)
+    if on.device is not None:
+        return _on_device(on, on.device, bundle, plan, config_place)
+    model = Model.of(bundle, plan, config_place)
+    return _Made(on, model, executor_of(bundle, plan, model.fusion.embeddings, worth))
+
+
+def _on_device(on: Placement, device: Device, bundle: Bundle, plan: Plan, config_place: str) -> _Made:
+    host = fusion_of(bundle, plan.config.fusion_weights == "float16", config_place)
+    if not host.wants_all:
+        raise DeviceError("dynamic routing asks one encoder after the other, which is the host's work", place=on.name)
+    outputs = {out.name: len(out.prior) for out in bundle.manifest.head.outputs}
+    tray = Tray(device, outputs, len(plan.streams))
+    head = DeviceHead(bundle, host.fused, host.select, tray, on)
+    layout = host.layout if isinstance(host, KernelFusion | MapFusion) else None
+    fusion = DeviceFusion(host, layout, head.there.part(0, (host.fused.size,)), device)
+    model = Model(bundle, plan, fusion, head)
+    return _Made(on, model, OnDevice(bundle, plan.streams, fusion.places, tray, on))

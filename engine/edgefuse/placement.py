@@ -1,0 +1,124 @@
+"""Placement: who computes a bundle's graphs, and in whose memory; what the configuration asks for is tried in order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from edgefuse.config import Provider, RunConfig
+from edgefuse.device import Device
+from edgefuse.errors import ConfigError, DeviceError
+from edgefuse.pools import available_providers, runtime_version
+from edgefuse.session import CPU, Placement
+from edgefuse.version import __version__
+
+T = TypeVar("T")
+
+_NAMES: Mapping[Provider, str] = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A provider that was asked for and is not used, and why."""
+
+    provider: Provider
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.reason}"
+
+
+def wanted(config: RunConfig, place: str) -> tuple[Provider, ...]:
+    """The providers that the configuration allows, in order. A ConfigError where they cannot go together."""
+    if config.device == "cpu":
+        if other := [name for name in config.providers if name != "cpu"]:
+            raise ConfigError(f"{other[0]} needs a device: cuda", place=f"{place}: providers")
+        return ("cpu",)
+    asked: tuple[Provider, ...] = config.providers or ("cuda",)
+    if len(set(asked)) < len(asked) or "cpu" in asked[:-1]:
+        raise ConfigError("each at most once, and cpu last: it is always there", place=f"{place}: providers")
+    for key, off in (("executor", "inline"), ("deadline_ms", None)):
+        if getattr(config, key) != off:
+            raise ConfigError("not with a device: cuda, which no tick waits for anyway", place=f"{place}: {key}")
+    return asked
+
+
+def first_that_works(
+    names: tuple[Provider, ...], make: Callable[[Provider], T], place: str
+) -> tuple[T, tuple[Refused, ...]]:
+    """What `make` gives for the first provider that takes it, and who did not; a ConfigError where none does."""
+    refused: list[Refused] = []
+    for name in names:
+        made = _tried(make, name)
+        if not isinstance(made, Refused):
+            return made, tuple(refused)
+        refused.append(made)
+    told = "; ".join(map(str, refused))
+    raise ConfigError(f"none can be had ({told}); name cpu last to go on without", place=f"{place}: providers")
+
+
+def _tried(make: Callable[[Provider], T], name: Provider) -> T | Refused:
+    try:
+        return make(name)
+    except DeviceError as error:
+        return Refused(name, str(error))
+
+
+def placement_of(name: Provider, config: RunConfig, bundle_sha256: str) -> Placement:
+    """The placement of a provider. A DeviceError says why it cannot be had."""
+    if name == "cpu":
+        return CPU
+    if _NAMES[name] not in available_providers():
+        there = ", ".join(available_providers())
+        raise DeviceError(f"ONNX Runtime {runtime_version()} was built without it; it has {there}", place=name)
+    device = Device(int(config.device.partition(":")[2] or 0))
+    cuda = (_NAMES["cuda"], cuda_options(device))
+    if name == "cuda":
+        return Placement(name, (cuda,), device, config.cuda_graphs)
+    engines = _cache(config) / "tensorrt" / engines_key(device, bundle_sha256)
+    return Placement(name, ((_NAMES[name], tensorrt_options(device, engines)), cuda), device, engines=engines)
+
+
+def cuda_options(device: Device) -> dict[str, str]:
+    """On our own stream; algorithms that do not depend on what was quickest that day; float32 as float32."""
+    return {
+        "device_id": str(device.index),
+        "user_compute_stream": str(device.stream),
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+    }
+
+
+def tensorrt_options(device: Device, engines: Path) -> dict[str, str]:
+    """On our own stream, with what was built kept for the next time."""
+    return {
+        "device_id": str(device.index),
+        "user_compute_stream": str(device.stream),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(engines),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(engines),
+    }
+
+
+def engines_key(device: Device, bundle_sha256: str) -> str:
+    """Another name for every bundle, device, driver and version: what was built for one does not fit another."""
+    facts = device.facts
+    told = [bundle_sha256, __version__, runtime_version()]
+    told += [str(facts[name]) for name in ("name", "compute_capability", "driver", "runtime")]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
+
+
+def _cache(config: RunConfig) -> Path:
+    if config.cache_dir is not None:
+        return Path(config.cache_dir).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "edgefuse"

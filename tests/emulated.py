@@ -1,0 +1,66 @@
+"""A device on this host: the module `_cuda` from the same bindings, its stream emulated, built once for all tests."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+import pybind11
+import pytest
+
+from edgefuse import device as devices
+from edgefuse import placement
+from edgefuse.session import Session
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted([*(ROOT / "csrc").rglob("*.*"), *(ROOT / "tests" / "cpp" / "emulated").rglob("*.*")])
+
+
+@functools.cache
+def module() -> ModuleType:
+    """Build it where the sources are newer than what was built, and load it."""
+    target = ROOT / "build" / "emulated" / f"_cuda{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if not target.exists() or target.stat().st_mtime < max(path.stat().st_mtime for path in SOURCES):
+        compiler = shutil.which(os.environ.get("CXX", "c++"))
+        if compiler is None:
+            pytest.skip("no C++ compiler")
+        _build(compiler, target)
+    spec = importlib.util.spec_from_file_location("_cuda", target)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def _build(compiler: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folders = [ROOT / "tests/cpp/emulated", ROOT / "csrc", pybind11.get_include(), sysconfig.get_path("include")]
+    options = ["-std=c++17", "-O1", "-fvisibility=hidden", "-shared", "-fPIC", "-DEDGEFUSE_MODULE=_cuda"]
+    part = target.with_suffix(f".{os.getpid()}")
+    command = [compiler, *options, "-DEDGEFUSE_EMULATED", *(f"-I{own}" for own in folders)]
+    subprocess.run([*command, str(ROOT / "csrc/cuda/bindings.cpp"), "-o", str(part)], check=True)
+    part.replace(target)
+
+
+def put_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on `cuda` is the emulated device, and ONNX Runtime's host computes in its memory, in its order."""
+    own = module()
+    run = Session.run
+
+    def in_order(self: Session) -> None:
+        if self._on.device is not None:
+            self._on.device._own.run()  # type: ignore[attr-defined]
+        run(self)
+
+    monkeypatch.setattr(devices, "_module", lambda: own)
+    monkeypatch.setattr(devices, "MEMORY", "cpu")
+    monkeypatch.setattr(placement, "available_providers", lambda: tuple(placement._NAMES.values()))
+    monkeypatch.setattr(placement, "_NAMES", dict.fromkeys(placement._NAMES, "CPUExecutionProvider"))
+    monkeypatch.setattr(placement, "cuda_options", lambda device: {})
+    monkeypatch.setattr(Session, "run", in_order)
