@@ -4,9 +4,9 @@ DEMO := .venv
 DEV := .venv-dev
 BIN := $(DEV)/bin
 
-BUILD_FILES := setup.py pyproject.toml MANIFEST.in CMakeLists.txt $(wildcard csrc/*.*)
+BUILD_FILES := setup.py pyproject.toml MANIFEST.in CMakeLists.txt $(wildcard csrc/*.* csrc/cuda/*.* cmake/*.*)
 ENGINE_FILES := $(shell find engine export -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*')
-CPP_FILES := $(wildcard csrc/*.hpp csrc/*.cpp csrc/cuda/* tests/cpp/*.hpp tests/cpp/*.cpp tests/cpp/*/*.hpp)
+CPP_FILES := $(wildcard csrc/*.hpp csrc/*.cpp csrc/cuda/* tests/cpp/*.hpp tests/cpp/*.cpp tests/cpp/*/*.hpp tests/cpp/*/*/*.hpp)
 
 .PHONY: help demo install test check test-cpp test-cpp-aarch64 gpu test-python format docs pictures check-aarch64 clean
 .DEFAULT_GOAL := help
@@ -27,8 +27,10 @@ check: $(DEV)/.installed  ## ruff, mypy and clang-format; changes nothing
 	$(BIN)/mypy engine export tools
 	$(BIN)/clang-format --dry-run -Werror $(CPP_FILES)
 
+MODULE = -DPython_EXECUTABLE=$(abspath $(BIN))/python -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
+
 test-cpp: $(DEV)/.installed  ## the C++ tests of the kernels, on every instruction set this machine runs
-	$(BIN)/cmake -S . -B build/tests -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF
+	$(BIN)/cmake -S . -B build/tests -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DEDGEFUSE_CUDA_PYTHON=ON $(MODULE)
 	$(BIN)/cmake --build build/tests --parallel 2
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
 
@@ -39,10 +41,12 @@ test-cpp-aarch64: $(DEV)/.installed  ## the C++ tests for aarch64 (NEON), cross-
 	$(BIN)/cmake --build build/aarch64 --parallel 2
 	$(BIN)/ctest --test-dir build/aarch64 --output-on-failure
 
-gpu: $(DEV)/.installed  ## the tests of the CUDA kernels on this machine's device; needs nvcc and a GPU
-	$(BIN)/cmake -S . -B build/gpu -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DEDGEFUSE_CUDA=ON
+gpu: $(DEV)/.installed  ## the tests on this machine's GPU, and what it measures; needs nvcc, onnxruntime-gpu and a GPU
+	$(BIN)/cmake -S . -B build/gpu -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DEDGEFUSE_CUDA=ON \
+	  -DCMAKE_CUDA_ARCHITECTURES=native -DEDGEFUSE_CUDA_PYTHON=ON $(MODULE) -DEDGEFUSE_OUTPUT_DIR=$(CURDIR)/engine/edgefuse
 	$(BIN)/cmake --build build/gpu --parallel
 	$(BIN)/ctest --test-dir build/gpu --output-on-failure -R device_
+	$(BIN)/python -m pytest -m gpu -rs
 
 test-python: $(DEV)/.installed  ## the Python tests
 	EDGEFUSE_REQUIRE_KERNELS=1 $(BIN)/python -m pytest

@@ -1,4 +1,5 @@
-# The CUDA kernels as a library, for the devices that this compiler knows of those we want, and their tests on a device.
+# The CUDA kernels as a library, for the devices that this compiler knows of those we want, their Python module, and
+# their tests on a device.
 execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch OUTPUT_VARIABLE known OUTPUT_STRIP_TRAILING_WHITESPACE)
 string(REGEX MATCHALL "[0-9]+" known "${known}")
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
@@ -22,6 +23,17 @@ find_package(CUDAToolkit REQUIRED)
 add_library(edgefuse_cuda STATIC csrc/cuda/launch.cu csrc/cuda/launch_payloads.cu)
 target_include_directories(edgefuse_cuda PUBLIC csrc)
 target_link_libraries(edgefuse_cuda PUBLIC CUDA::cudart_static)
+
+if(EDGEFUSE_CUDA_PYTHON)
+  pybind11_add_module(_cuda MODULE csrc/cuda/bindings.cpp)
+  target_compile_definitions(_cuda PRIVATE EDGEFUSE_MODULE=_cuda)
+  target_link_libraries(_cuda PRIVATE edgefuse_cuda)
+  set_target_properties(_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${EDGEFUSE_OUTPUT_DIR}")
+endif()
+
+if(NOT EDGEFUSE_TESTS)
+  return()
+endif()
 
 foreach(name project join maps subset grid look resize cuda)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/device_${name}.cu)

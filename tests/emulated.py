@@ -16,6 +16,8 @@ import pytest
 
 from edgefuse import device as devices
 from edgefuse import placement
+from edgefuse.config import RunConfig
+from edgefuse.errors import DeviceError
 from edgefuse.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,3 +66,11 @@ def put_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "_NAMES", dict.fromkeys(placement._NAMES, "CPUExecutionProvider"))
     monkeypatch.setattr(placement, "cuda_options", lambda device: {})
     monkeypatch.setattr(Session, "run", in_order)
+
+
+def need_a_gpu() -> None:
+    """Skip where this machine has none that ONNX Runtime and our kernels can use, and say what is missing."""
+    try:
+        placement.placement_of("cuda", RunConfig(device="cuda"), "")
+    except DeviceError as error:
+        pytest.skip(f"no GPU: {error}")

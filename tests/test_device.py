@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -116,9 +119,27 @@ def test_a_device_that_is_not_there_is_named(device: Device) -> None:
 
 
 def test_where_the_kernels_were_not_built_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "edgefuse._cuda", None)
+    monkeypatch.setitem(sys.modules, "edgefuse._cuda", None)
     with pytest.raises(DeviceError, match=r"^cuda: the CUDA kernels were not built"):
         Device(0)
+
+
+def test_the_module_of_the_cuda_compiler_loads_without_a_gpu_and_says_that_there_is_none() -> None:
+    built = sorted((emulated.ROOT / "build" / "tests").glob("_cuda*"))
+    if not built:
+        pytest.skip("`make test-cpp` has not built it: no CUDA compiler")
+    code = f"""
+import importlib.util
+spec = importlib.util.spec_from_file_location("_cuda", {str(built[0])!r})
+cuda = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(cuda)
+try:
+    print(cuda.count(), cuda.Device(0).facts["name"] != "")
+except cuda.Error as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.match(r"looking for devices: .*CUDA|[1-9]\d* True", done.stdout), done.stdout
 
 
 def test_the_mask_has_a_bit_for_what_is_present_and_one_for_what_stands_in() -> None:

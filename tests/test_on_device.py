@@ -1,6 +1,7 @@
 """On a device the engine answers as on the host, waits once a tick, and goes on elsewhere or says so when it is lost.
 
-The device is emulated: see tests/cpp/emulated/cuda/device.hpp. What is read there too early is not there yet.
+Once the device is emulated: see tests/cpp/emulated/cuda/device.hpp; what is read there too early is not there yet. Once
+it is this machine's, if it has one.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ from edgefuse.types import Array, Result
 from test_impute import bundle_with
 from tiny import KERNEL_OPERATORS, Tiny, dims_for
 
-CUDA: dict[str, Any] = {"device": "cuda", "cuda_graphs": False}
+CUDA: dict[str, Any] = {"device": "cuda"}
+emulated_only = pytest.mark.parametrize("device", ["emulated"], indirect=True)
 
 
-@pytest.fixture(autouse=True)
-def _emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulated.put_in(monkeypatch)
+@pytest.fixture(autouse=True, params=["emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "emulated":
+        emulated.put_in(monkeypatch)
+    else:
+        emulated.need_a_gpu()
 
 
 def on_device(path: Path, **config: Any) -> Engine:
@@ -177,6 +182,7 @@ def test_without_anything_new_nothing_but_the_mask_is_copied(tmp_path: Path) -> 
     np.testing.assert_array_equal(first.outputs["way"], second.outputs["way"])
 
 
+@emulated_only
 @pytest.mark.parametrize("calls", range(1, 40, 3))
 def test_a_device_that_is_lost_is_replaced_by_the_host_within_the_tick(
     calls: int, caplog: pytest.LogCaptureFixture
@@ -194,6 +200,7 @@ def test_a_device_that_is_lost_is_replaced_by_the_host_within_the_tick(
     assert "answers are computed by cpu" in record.getMessage() and record.levelno == logging.WARNING
 
 
+@emulated_only
 def test_where_no_other_is_allowed_every_answer_is_the_prior_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
     engine = on_device(shipped_bundle(), explain=True)
     ticks = answers(engine, "site:seed=3&duration_s=3")
@@ -207,6 +214,7 @@ def test_where_no_other_is_allowed_every_answer_is_the_prior_and_says_why(caplog
     assert engine.what_if("camera").mode == "blind"
 
 
+@emulated_only
 def test_a_device_without_memory_is_refused_and_the_host_taken_where_that_is_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

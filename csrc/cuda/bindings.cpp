@@ -128,8 +128,16 @@ void fuse_maps(Device& device, Address x, const std::vector<int64_t>& offsets, A
 
 void subset_head(Device& device, Address h, Address masks, int64_t count, int64_t streams, int64_t width, bool concat,
                  int reduce, Address weight, Address bias, int64_t classes, Address out) {
-  const SubsetsArgs a{at<float>(h), at<uint16_t>(masks), at<float>(weight), at<float>(bias), at<float>(out),
-                      streams,      width,               classes,           Reduce(reduce),  concat};
+  const SubsetsArgs a{at<float>(h),
+                      at<uint16_t>(masks),
+                      at<float>(weight),
+                      at<float>(bias),
+                      at<float>(out),
+                      streams,
+                      width,
+                      classes,
+                      Reduce(reduce),
+                      concat};
   device.subsets(a, count);
 }
 
@@ -165,8 +173,18 @@ void lidar_grid(Device& device, Address points, int64_t count, float x_min_m, fl
                 Address used) {
   const auto bands = static_cast<int64_t>(z_edges_m.size()) - 1;
   if (bands < 1 || bands > kMostBands) throw py::value_error("z_edges_m must be of 1 to 64 bands");
-  GridArgs a{at<float>(points), at<float>(out), at<int64_t>(used), count,  bands, count_cap,
-             rows,              cols,           x_min_m,           y_min_m, cell_m, {}};
+  GridArgs a{at<float>(points),
+             at<float>(out),
+             at<int64_t>(used),
+             count,
+             bands,
+             count_cap,
+             rows,
+             cols,
+             x_min_m,
+             y_min_m,
+             cell_m,
+             {}};
   std::copy(z_edges_m.begin(), z_edges_m.end(), a.z_edges_m);
   device.grid(a);
 }

@@ -1,7 +1,7 @@
 // A device as a host program uses it: memory, one stream that all work is queued on, copies, events and graphs.
 //
-// Nothing but `wait`, `wait_for` and what frees memory waits for the device. What goes wrong is a Failure with the words
-// of the CUDA runtime, and where they were said; a device that is lost says so in every call from then on.
+// Nothing but `wait`, `wait_for` and what frees memory waits for the device. What goes wrong is a Failure with the
+// words of the CUDA runtime, and where they were said; a device that is lost says so in every call from then on.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -61,8 +61,8 @@ class Device {
     int runtime = 0, driver = 0;
     cudaRuntimeGetVersion(&runtime);
     cudaDriverGetVersion(&driver);
-    return {own.name, own.major, own.minor, own.multiProcessorCount, runtime, driver, own.integrated != 0,
-            static_cast<int64_t>(own.totalGlobalMem)};
+    return {own.name, own.major, own.minor,           own.multiProcessorCount,
+            runtime,  driver,    own.integrated != 0, static_cast<int64_t>(own.totalGlobalMem)};
   }
 
   int64_t free_bytes() const {

@@ -121,9 +121,8 @@ class Device {
     });
   }
   void maps(const MapsArgs& a) {
-    queue("fuse_maps", [=] {
-      on_blocks([&](const Block& b) { maps_fit(a) ? maps_block<4>(b, a) : maps_block<1>(b, a); });
-    });
+    queue("fuse_maps",
+          [=] { on_blocks([&](const Block& b) { maps_fit(a) ? maps_block<4>(b, a) : maps_block<1>(b, a); }); });
   }
   void subsets(const SubsetsArgs& a, int64_t count) {
     queue("subset_head", [=] {
