@@ -46,7 +46,8 @@ def _build(compiler: str, target: Path) -> None:
     options = ["-std=c++17", "-O1", "-fvisibility=hidden", "-shared", "-fPIC", "-DEDGEFUSE_MODULE=_cuda"]
     part = target.with_suffix(f".{os.getpid()}")
     command = [compiler, *options, "-DEDGEFUSE_EMULATED", *(f"-I{own}" for own in folders)]
-    subprocess.run([*command, str(ROOT / "csrc/cuda/bindings.cpp"), "-o", str(part)], check=True)
+    files = sorted(map(str, (ROOT / "csrc" / "cuda").glob("bindings*.cpp")))
+    subprocess.run([*command, *files, "-o", str(part)], check=True)
     part.replace(target)
 
 

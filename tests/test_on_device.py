@@ -19,7 +19,9 @@ import emulated
 from edgefuse import Engine, RunConfig
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import ConfigError
-from edgefuse.operators import subsets
+from edgefuse.fuse_device import DeviceFusion
+from edgefuse.joins import GATES, Join
+from edgefuse.operators import OPERATORS, subsets
 from edgefuse.replay import replay
 from edgefuse.sources import open_source
 from edgefuse.types import Array, Result
@@ -36,6 +38,18 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         emulated.put_in(monkeypatch)
     else:
         emulated.need_a_gpu()
+
+
+def test_gates_too_are_computed_there(tmp_path: Path) -> None:
+    computed = {}
+    for operator in KERNEL_OPERATORS:
+        Tiny(dims_for(operator, 3), operator).write(tmp_path / f"{operator}.efb")
+        fusion = on_device(tmp_path / f"{operator}.efb").parts.model.fusion
+        assert isinstance(fusion, DeviceFusion)
+        computed[operator] = fusion.on_device
+    assert all(
+        computed[name] for name, row in OPERATORS.items() if row.join in (Join.NONE, *GATES) and name in computed
+    )
 
 
 def on_device(path: Path, **config: Any) -> Engine:

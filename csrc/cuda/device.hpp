@@ -160,6 +160,7 @@ class Device {
 
   void project(const ProjectArgs& a, Weights w) { queue(fuse_project(a, w, stream_), "fuse_project"); }
   void maps(const MapsArgs& a) { queue(fuse_maps(a, processors_, stream_), "fuse_maps"); }
+  void gate(const GateArgs& a) { queue(fuse_gate(a, stream_), "fuse_gate"); }
   void subsets(const SubsetsArgs& a, int64_t count) { queue(subset_head(a, count, stream_), "subset_head"); }
   void area(const Area& a) { queue(picture_area(a, stream_), "picture_area"); }
   void nearest(const Nearest& a) { queue(depth_nearest(a, stream_), "depth_nearest"); }

@@ -14,7 +14,7 @@ from edgefuse.errors import ConfigError
 from edgefuse.fusion_base import Fusion
 from edgefuse.fusion_layout import Layout, flat, halved, pack, starts, unpack
 from edgefuse.graph_fusion import GraphFusion, RoutedFusion
-from edgefuse.joins import Join
+from edgefuse.joins import GATES, Join
 from edgefuse.operators import OPERATORS
 from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED, Reduce
 from edgefuse.types import F32, U8
@@ -67,11 +67,14 @@ class KernelFusion(Fusion):
 
     @property
     def layout(self) -> Layout | None:
-        """None where rows are joined after, or biases are taken for what is absent."""
-        if self._operator.join != Join.NONE or self._operator.absent == Absent.ZERO_INPUT:
+        """None where rows are joined by no gate, or biases are taken for what is absent."""
+        operator = self._operator
+        if operator.join not in (Join.NONE, *GATES) or operator.absent == Absent.ZERO_INPUT:
             return None
         offsets, dims, ends = (own.tolist() for own in (self._offsets, self._dims, self._weight_offsets))
-        return Layout(self._operator, self._packed, offsets, dims, self._weights, ends, self._substitutes)
+        theta = None if operator.join == Join.NONE else self._theta
+        own = (self._packed, offsets, dims, self._weights, ends, self._substitutes)
+        return Layout(operator, *own, theta=theta, dim=self._dim)
 
     def run(self) -> None:
         self._taken[:] = self.select

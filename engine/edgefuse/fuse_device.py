@@ -20,13 +20,14 @@ from edgefuse.types import F32, U8
 class DeviceFusion(Fusion):
     """What `host` computes, from embeddings on a device into `out` there.
 
-    places  where the encoders write, float32 [size] a stream
+    places     where the encoders write, float32 [size] a stream
+    on_device  whether the join is computed there, too
     """
 
     def __init__(self, host: Fusion, layout: Layout | None, out: DeviceArray, device: Device) -> None:
         self._host, self._layout, self._out, self._device = host, layout, out, device
         self.embeddings, self.select, self.stand_ins = host.embeddings, host.select, host.stand_ins
-        self.fused, self.wants_all = host.fused, host.wants_all
+        self.fused, self.wants_all, self.on_device = host.fused, host.wants_all, layout is not None
         sizes = [own.size for own in host.embeddings]
         starts = np.cumsum([0, *(-(-size // 64) * 64 for size in sizes)]).tolist() if layout is None else layout.offsets
         end = starts[-1] if layout is None else layout.packed.size
@@ -62,7 +63,8 @@ class DeviceFusion(Fusion):
     def through(self, selects: U8, weight: F32, bias: F32) -> Callable[[], F32] | None:
         """As of `Fusion`: all subsets in one launch, from the projections as they lie on the device."""
         layout, device = self._layout, self._device
-        if layout is None or layout.weights is None or len(selects) == 0 or selects.max() > 1:
+        folded = layout is not None and layout.weights is not None and layout.theta is None
+        if layout is None or not folded or len(selects) == 0 or selects.max() > 1:
             return None
         concat, reduce, streams = layout.operator.concat, layout.operator.reduce, selects.shape[1]
         bits = np.uint16(1) << np.arange(streams, dtype=np.uint16)
@@ -107,7 +109,18 @@ class DeviceFusion(Fusion):
         return run
 
     def _whole(self, layout: Layout) -> Callable[[], None]:
-        return self._projection(layout, layout.operator.reduce, layout.operator.concat, self._out)
+        if layout.theta is None:
+            return self._projection(layout, layout.operator.reduce, layout.operator.concat, self._out)
+        rows = self._device.empty(layout.substitutes.shape, np.float32)
+        project = self._projection(layout, Reduce.NONE, True, rows)
+        theta = self._device.put(layout.theta if layout.theta.size else np.zeros(1, np.float32))
+        given = (int(layout.operator.join), rows, self._mask, theta, *rows.shape, layout.dim, self._out)
+
+        def run() -> None:
+            project()
+            self._device.queue("fuse_gate", *given)
+
+        return run
 
     def _projection(self, layout: Layout, reduce: Reduce, concat: bool, out: DeviceArray) -> Callable[[], None]:
         assert layout.weights is not None

@@ -25,6 +25,7 @@ class Layout:
     dims                      length of each embedding; of maps [width, cells] each
     weights, weight_offsets   of the projections, and where each begins; none of maps, which arrive projected
     substitutes               float32 [N, width]
+    theta, dim                parameters of the gate that joins the projections, and the length of what it gives
     """
 
     operator: Operator
@@ -35,6 +36,8 @@ class Layout:
     weight_offsets: list[int]
     substitutes: F32
     cells: int = 1
+    theta: F32 | None = None
+    dim: int = 0
 
 
 def halved(weights: F32, place: str) -> F16:

@@ -36,6 +36,17 @@ class Join(IntEnum):
     COSINE = 21
 
 
+GATES = (  # by weights that come from the rows or are learned: what a device joins in one launch
+    Join.GATE,
+    Join.CHANNEL,
+    Join.SHARE,
+    Join.GMU,
+    Join.GMU_N,
+    Join.PAIR,
+    Join.PAIRS,
+    Join.EXPERTS,
+    Join.COSINE,
+)
 OF_TWO = (Join.GMU, Join.PAIR)  # not defined for another number of streams
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from edgefuse.session import CPU, Placement
 from edgefuse.version import __version__
 
 T = TypeVar("T")
+_LOG = logging.getLogger("edgefuse")
 
 _NAMES: Mapping[Provider, str] = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -69,7 +71,7 @@ def _tried(make: Callable[[Provider], T], name: Provider) -> T | Refused:
     try:
         return make(name)
     except DeviceError as error:
-        return Refused(name, str(error))
+        return Refused(name, error.what if error.place == name else str(error))
 
 
 def placement_of(name: Provider, config: RunConfig, bundle_sha256: str) -> Placement:
@@ -84,7 +86,8 @@ def placement_of(name: Provider, config: RunConfig, bundle_sha256: str) -> Place
     if name == "cuda":
         return Placement(name, (cuda,), device, config.cuda_graphs)
     engines = _cache(config) / "tensorrt" / engines_key(device, bundle_sha256)
-    return Placement(name, ((_NAMES[name], tensorrt_options(device, engines)), cuda), device, engines=engines)
+    trt = (_NAMES[name], tensorrt_options(device, engines))
+    return Placement(name, (trt, cuda), device, builds=not _there(engines, name))
 
 
 def cuda_options(device: Device) -> dict[str, str]:
@@ -115,6 +118,18 @@ def engines_key(device: Device, bundle_sha256: str) -> str:
     told = [bundle_sha256, __version__, runtime_version()]
     told += [str(facts[name]) for name in ("name", "compute_capability", "driver", "runtime")]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
+
+
+def _there(engines: Path, name: str) -> bool:
+    """Is there something built? If not, that is told, and room made for it."""
+    if any(engines.glob("*.engine")):
+        return True
+    try:
+        engines.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f"{engines}: cannot keep engines there: {error.strerror or error}", place=name) from error
+    _LOG.warning("TensorRT has nothing yet for this bundle on this device: minutes, once; kept in %s", engines)
+    return False
 
 
 def _cache(config: RunConfig) -> Path:

@@ -5,11 +5,11 @@ With `pools` the only module that imports onnxruntime. Sessions are made from by
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,14 @@ class Placement:
     """Who computes graphs: `providers` with their options, the first one asked first; and on which device, None: here.
 
     captured  ONNX Runtime makes a CUDA graph of each graph that it can
-    engines   the folder where TensorRT keeps what it builds
+    builds    TensorRT has to build each graph first, which takes its time and is told
     """
 
     name: Provider
     providers: tuple[tuple[str, Mapping[str, str]], ...]
     device: Device | None = None
     captured: bool = False
-    engines: Path | None = None
+    builds: bool = False
 
 
 CPU = Placement("cpu", tuple((name, {}) for name in PROVIDERS))
@@ -68,6 +68,8 @@ class Session:
         on: who computes it. A DeviceError where a device's provider does not take it.
         """
         self._place, self._on = place, on
+        if on.builds:
+            logging.getLogger("edgefuse").warning("%s: TensorRT builds it for this device", place)
         self._again = partial(_open, model, one_thread, replace(on, captured=False)) if on.captured else None
         with _translated(place, on):
             self._session = _open(model, one_thread, on)

@@ -124,6 +124,12 @@ class Device {
     queue("fuse_maps",
           [=] { on_blocks([&](const Block& b) { maps_fit(a) ? maps_block<4>(b, a) : maps_block<1>(b, a); }); });
   }
+  void gate(const GateArgs& a) {
+    queue("fuse_gate", [=] {
+      GateSums shared;
+      on_blocks([&](const Block& b) { gate_block(b, a, shared); });
+    });
+  }
   void subsets(const SubsetsArgs& a, int64_t count) {
     queue("subset_head", [=] {
       Logits shared;
