@@ -25,7 +25,8 @@ target_include_directories(edgefuse_cuda PUBLIC csrc)
 target_link_libraries(edgefuse_cuda PUBLIC CUDA::cudart_static)
 
 if(EDGEFUSE_CUDA_PYTHON)
-  pybind11_add_module(_cuda MODULE csrc/cuda/bindings.cpp csrc/cuda/bindings_kernels.cpp)
+  pybind11_add_module(_cuda MODULE csrc/cuda/bindings.cpp csrc/cuda/bindings_kernels.cpp
+                      csrc/cuda/bindings_looks.cpp)
   target_compile_definitions(_cuda PRIVATE EDGEFUSE_MODULE=_cuda)
   target_link_libraries(_cuda PRIVATE edgefuse_cuda)
   set_target_properties(_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${EDGEFUSE_OUTPUT_DIR}")

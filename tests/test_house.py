@@ -49,6 +49,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("fusion_spec", "fallback_spec", "config"),
     ("manifest",),
     ("bundle", "device", "pools"),
+    ("device_payload",),
     ("session", "modalities", "gpu_facts"),
     ("datasheet", "sources", "graph_fusion", "impute", "aside"),
     ("fusion_layout", "asked", "placement", "tray"),

@@ -54,6 +54,9 @@ void bind_memory(Class& device) {
   device.def("upload", &upload);
   device.def("download", &download);
   device.def("copy", [](Device& d, Address to, Address from, size_t n) { d.copy(at<void>(to), at<void>(from), n); });
+  device.def("copy_rows", [](Device& d, Address to, Address from, size_t row_bytes, size_t stride, size_t rows) {
+    d.copy_rows(at<void>(to), at<void>(from), row_bytes, stride, rows);
+  });
   device.def("clear", [](Device& d, Address to, size_t bytes) { d.clear(at<void>(to), bytes); });
 }
 
@@ -82,6 +85,7 @@ PYBIND11_MODULE(EDGEFUSE_MODULE, m) {
   bind_memory(device);
   bind_order(device);
   bind_kernels(m, device);
+  bind_looks(device);
 #if defined(EDGEFUSE_EMULATED)
   device.def("run", &Device::run).def("break_in", &Device::break_in);
 #endif

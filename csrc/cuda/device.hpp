@@ -96,6 +96,11 @@ class Device {
   void upload(void* to, const void* from, size_t bytes) { move(to, from, bytes, cudaMemcpyHostToDevice); }
   void download(void* to, const void* from, size_t bytes) { move(to, from, bytes, cudaMemcpyDeviceToHost); }
   void copy(void* to, const void* from, size_t bytes) { move(to, from, bytes, cudaMemcpyDeviceToDevice); }
+  // Rows that lie `stride` bytes apart, one after the other.
+  void copy_rows(void* to, const void* from, size_t row_bytes, size_t stride, size_t rows) {
+    use();
+    must(cudaMemcpy2DAsync(to, row_bytes, from, stride, row_bytes, rows, cudaMemcpyDeviceToDevice, stream_), "a copy");
+  }
   void clear(void* at, size_t bytes) {
     use();
     must(cudaMemsetAsync(at, 0, bytes, stream_), "clearing memory");
@@ -166,6 +171,13 @@ class Device {
   void nearest(const Nearest& a) { queue(depth_nearest(a, stream_), "depth_nearest"); }
   void grid(const GridArgs& a) { queue(lidar_grid(a, processors_, stream_), "lidar_grid"); }
   void bad(const float* at, int64_t n, int64_t* out) { queue(count_bad(at, n, out, stream_), "count_bad"); }
+
+  void look(const Picture& p) { queue(picture_grain(p, stream_), "picture_grain"); }
+  void look(const Levels& l) { queue(picture_levels(l, stream_), "picture_levels"); }
+  void look(const Depth& d, int32_t* most) { queue(depth_counts(d, most, stream_), "depth_counts"); }
+  void look(const Cloud& c, int64_t* bad) { queue(cloud_counts(c, bad, stream_), "cloud_counts"); }
+  void look(const Sweep& s, int64_t* counts) { queue(sweep_counts(s, counts, stream_), "sweep_counts"); }
+  void look(const Digest& d) { queue(digest(d, stream_), "digest"); }
 
  private:
   void use() const { must(cudaSetDevice(index_), "using the device"); }

@@ -21,7 +21,7 @@ from edgefuse.plan import Plan, make_plan
 from edgefuse.pools import pool
 from edgefuse.results import Results
 from edgefuse.stopwatch import Stopwatch
-from edgefuse.streams import copied, new_number
+from edgefuse.streams import new_number
 from edgefuse.types import Judged, Reason, Result, Trust
 from edgefuse.verdicts import close_derived, judge_in_hand
 from edgefuse.vigil import Listener, Vigil
@@ -48,6 +48,7 @@ class Engine:
         self._results = Results(bundle, self.plan, expectations)
         self.parts = Parts(bundle, self.plan, expectations.worth, config_place)
         self._ended = weakref.finalize(self, self.parts.close)
+        self._kinds = {own.name: own.modality.kind for own in self.plan.streams}
         self._listeners: list[Listener] = []
         self.reset()
 
@@ -78,7 +79,8 @@ class Engine:
         on the engine's (now, on the monotonic clock, where it is left out). UsageError: the bundle has no such stream.
         """
         self._expect("push", stream)
-        sample = self._front.push(stream, stamp_ns, copied(payload) if copy else payload, arrival_ns)
+        taken = self.parts.received(self._kinds[stream], payload, copy=copy)
+        sample = self._front.push(stream, stamp_ns, taken, arrival_ns)
         self._executor.pushed(self.plan.names.index(stream), sample)
 
     def settle(self) -> None:
@@ -104,7 +106,8 @@ class Engine:
         for stream in samples:
             self._expect("answer", stream)
         watch = Stopwatch()
-        judged = judge_in_hand(self.plan.streams, samples, t_ns, new_number())
+        taken = {name: self.parts.received(self._kinds[name], own, copy=False) for name, own in samples.items()}
+        judged = judge_in_hand(self.plan.streams, taken, t_ns, new_number())
         watch.lap("health")
         return self._answer(t_ns, judged, watch, in_domain, pushed=False)
 
@@ -177,8 +180,7 @@ class Engine:
     def _computed(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, *, patient: bool) -> _Made:
         """What the model makes of these verdicts, wherever it runs; should a device be lost over it, elsewhere."""
         while True:
-            if self.parts.lost:
-                judged = [own.lost("device_lost") for own in judged]
+            judged = [own.lost("device_lost") if self.parts.unreachable(own) else own for own in judged]
             try:
                 return self._made(t_ns, judged, watch, patient)
             except DeviceError as error:

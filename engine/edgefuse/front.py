@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edgefuse.device_payload import host_of
 from edgefuse.fallback import descend_all
 from edgefuse.health import StreamHealth
 from edgefuse.modalities.agreement import relative_error
@@ -76,6 +77,6 @@ class Front:
             return
         self._compared[i] = own.number, other.number
         if abs(own.stamp_ns - other.stamp_ns) <= plan.agreement.within_ms * NS_PER_MS:
-            error = relative_error(own.payload, other.payload, plan.agreement)
+            error = relative_error(host_of(own.payload), host_of(other.payload), plan.agreement)
             if error is not None:
                 self._healths[i].compared(t_ns, agrees=error <= plan.agreement.max_relative_error)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from edgefuse import kernels
+from edgefuse.errors import DeviceError
 from edgefuse.gate import Gate
 from edgefuse.pace import Pace
 from edgefuse.plan import StreamPlan
@@ -120,11 +121,14 @@ class StreamHealth:
     def _content(self, sample: Sample) -> Reason | None:
         """What is wrong with a sample whose stamp is good; the sensor is at least alive."""
         self.pace.see(sample.stamp_ns)
-        return (
-            inspect(self._plan, sample.payload)
-            or self._stuck(sample)
-            or self._watcher.look(sample.payload, sample.stamp_ns, self._plan.checks)
-        )
+        try:
+            return (
+                inspect(self._plan, sample.payload)
+                or self._stuck(sample)
+                or self._watcher.look(sample.payload, sample.stamp_ns, self._plan.checks)
+            )
+        except DeviceError:  # the payload was on one that is lost
+            return "device_lost"
 
     def _unease(self, age_ns: int, t_ns: int) -> Reason | None:
         """What is not as it should be with a stream that is let in, the worst first."""

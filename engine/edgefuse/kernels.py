@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
+import numpy as np
+
 from edgefuse import (
     arguments,
     reference,
@@ -188,36 +190,41 @@ def lidar_grid(
         _explain(refusal, lambda: arguments.grid(points, x_min_m, y_min_m, cell_m, z_edges_m, count_cap, out))
 
 
+def _looks(payload: Array) -> Looks:
+    """The host's, or the payload's own, where it is on a device."""
+    return _table().looks if isinstance(payload, np.ndarray) else payload.looks
+
+
 def picture_grain(
     image: U8, left: int, columns: int, first: int, end: int, step: int, fine: int, coarse: int
 ) -> tuple[int, int, int, int, int, int]:
     """Sums that tell noise and detail of a picture; see `reference_looks.picture_grain`."""
-    return _table().looks.picture_grain(image, left, columns, first, end, step, fine, coarse)
+    return _looks(image).picture_grain(image, left, columns, first, end, step, fine, coarse)
 
 
 def picture_levels(image: U8, step: int, dark: int, bright: int) -> tuple[int, int]:
     """How much of a picture is dark, and bright; see `reference_looks.picture_levels`."""
-    return _table().looks.picture_levels(image, step, dark, bright)
+    return _looks(image).picture_levels(image, step, dark, bright)
 
 
 def depth_counts(depth_mm: U16, step: int, limit_mm: int) -> tuple[int, int, int, int]:
     """How much of a depth picture is measured, at its limit, torn; see `reference_looks.depth_counts`."""
-    return _table().looks.depth_counts(depth_mm, step, limit_mm)
+    return _looks(depth_mm).depth_counts(depth_mm, step, limit_mm)
 
 
 def cloud_counts(points: F32, smallest: float, min_range_m: float, max_range_m: float) -> tuple[int, int, int, int]:
     """Whether a cloud is finite, and how much of it is sound; see `reference_looks.cloud_counts`."""
-    return _table().looks.cloud_counts(points, smallest, min_range_m, max_range_m)
+    return _looks(points).cloud_counts(points, smallest, min_range_m, max_range_m)
 
 
 def sweep_counts(points: F32, slopes: F32, out: F64) -> None:
     """How a sweep's points spread over azimuth and elevation; see `reference_looks.sweep_counts`."""
-    _table().looks.sweep_counts(points, slopes, out)
+    _looks(points).sweep_counts(points, slopes, out)
 
 
 def digest(values: Array) -> int:
     """A number that tells whether an array has changed; see `reference_looks.digest`."""
-    return _table().looks.digest(values)
+    return _looks(values).digest(values)
 
 
 def picture_area(image: U8, out: U8) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from edgefuse.bundle import Bundle
 from edgefuse.config import Provider
 from edgefuse.device import Device, Traffic
+from edgefuse.device_payload import KINDS, DeviceLooks, DevicePayload, interface_of, taken
 from edgefuse.errors import BundleError, ConfigError, DeviceError
 from edgefuse.executor_device import OnDevice
 from edgefuse.executors import Executor, executor_of
@@ -19,7 +23,9 @@ from edgefuse.model import Model
 from edgefuse.placement import Refused, first_that_works, placement_of, wanted
 from edgefuse.plan import Plan
 from edgefuse.session import Placement
+from edgefuse.streams import copied
 from edgefuse.tray import Tray
+from edgefuse.types import Judged
 
 Worth = Callable[[Collection[str]], float | None]
 _LOG = logging.getLogger("edgefuse")
@@ -45,6 +51,7 @@ class Parts:
         self._untried = wanted(plan.config, config_place)
         self.refused: tuple[Refused, ...] = ()
         self.lost = False
+        self._looks: DeviceLooks | None = None
         self._build()
 
     @property
@@ -69,6 +76,37 @@ class Parts:
     def executor(self) -> Executor:
         return self._made.executor
 
+    def received(self, kind: str, payload: Any, *, copy: bool) -> Any:
+        """A payload as the stages take it: a copy of our own, where that is wanted; never raises.
+
+        What is on our device stays there. Any other array that the host can read (DLPack) becomes NumPy's; what is no
+        array at all stays as it is, and is refused at the tick.
+        """
+        if isinstance(payload, np.ndarray):
+            return copied(payload) if copy else payload
+        try:
+            return self._taken(kind, payload, copy)
+        except Exception:  # noqa: BLE001 (no payload may raise out of `push`)
+            return None
+
+    def _taken(self, kind: str, payload: Any, copy: bool) -> Any:
+        told, device = interface_of(payload), self.on.device
+        if told is not None and device is not None:
+            self._looks = self._looks or DeviceLooks(device)
+            stays = taken(payload, told, self._looks, copy=copy)
+            return stays.host() if stays is not None and kind not in KINDS else stays
+        if told is None and hasattr(payload, "__dlpack__"):
+            there = np.from_dlpack(payload)
+            return copied(there) if copy else there
+        return payload
+
+    def unreachable(self, own: Judged) -> bool:
+        """Is there no way to this sample: on a device that is not ours any more, or is lost?"""
+        if self.lost:
+            return True
+        payload: Any = None if own.sample is None else own.sample.payload
+        return isinstance(payload, DevicePayload) and payload.looks.device is not self.on.device
+
     def go_on_without(self, error: DeviceError) -> None:
         """The device is lost: build anew with the next provider that is allowed, or be lost. Either is logged.
 
@@ -76,6 +114,7 @@ class Parts:
         """
         self.refused += (Refused(self.on.name, str(error)),)
         self.executor.close()
+        self._looks = None
         try:
             self._build()
         except (ConfigError, BundleError):  # the bundle's file may be gone by then

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from edgefuse.device import Device, DeviceArray
+from edgefuse.device_payload import DevicePayload, host_of
 from edgefuse.modalities.camera import ImageParams, window
 from edgefuse.modalities.lidar import GridParams
 from edgefuse.plan import StreamPlan
 from edgefuse.types import U8, Array
+
+Payload = Array | DevicePayload
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class Staging:
         self._used = device.empty((1,), np.int64)
         self._prepare = _ON_DEVICE.get(plan.modality.kind, Staging._by_host)
 
-    def bring(self, payload: Array) -> None:
+    def bring(self, payload: Payload) -> None:
         """Queue all that makes the tensor of a payload that passed its checks."""
         self._prepare(self, payload, self._plan.params)
 
@@ -61,34 +64,38 @@ class Staging:
             self._raw = self._device.empty((values.nbytes,), np.uint8)
         return DeviceArray(self._raw.address, values.shape, values.dtype, self._raw.owner)
 
-    def _by_host(self, payload: Array, params: Any) -> None:
-        self.send(self._plan.modality.tensor_from(payload, params), self._tensor)
+    def _by_host(self, payload: Payload, params: Any) -> None:
+        self.send(self._plan.modality.tensor_from(host_of(payload), params), self._tensor)
 
-    def _picture(self, payload: Array, params: ImageParams) -> None:
-        top, left, rows, cols = window(payload.shape, params)
-        part = payload[top : top + rows, left : left + cols]
+    def _picture(self, payload: Payload, params: ImageParams) -> None:
+        at, stride, rows, cols = self._window(payload, params, 3)
         if (rows, cols) == (params.height, params.width):
-            self.send(part, self._tensor)
+            self._device.queue("copy_rows", self._tensor, at, 3 * cols, stride, rows)
         elif rows >= params.height and cols >= params.width:
-            raw = self.send(part)
-            self._device.queue("picture_area", raw, 3 * cols, rows, cols, self._tensor, params.height, params.width)
+            self._device.queue("picture_area", at, stride, rows, cols, self._tensor, params.height, params.width)
         else:
             self._by_host(payload, params)
 
-    def _depth(self, payload: Array, params: ImageParams) -> None:
-        top, left, rows, cols = window(payload.shape, params)
-        raw = self.send(payload[top : top + rows, left : left + cols])
-        self._device.queue("depth_nearest", raw, 2 * cols, rows, cols, self._tensor, params.height, params.width)
+    def _depth(self, payload: Payload, params: ImageParams) -> None:
+        given = self._window(payload, params, 2)
+        self._device.queue("depth_nearest", *given, self._tensor, params.height, params.width)
 
-    def _cloud(self, payload: Array, params: GridParams) -> None:
+    def _cloud(self, payload: Payload, params: GridParams) -> None:
         area = (params.x_min_m, params.y_min_m, params.cell_m, list(params.z_edges_m), params.count_cap)
-        points = self.send(payload)
-        self._device.queue(
-            "lidar_grid", points, len(payload), *area, self._tensor, params.rows, params.cols, self._used
-        )
+        points = payload.array if isinstance(payload, DevicePayload) else self.send(payload)
+        out = (self._tensor, params.rows, params.cols, self._used)
+        self._device.queue("lidar_grid", points, len(payload), *area, *out)
+
+    def _window(self, payload: Payload, params: ImageParams, pixel: int) -> tuple[int, int, int, int]:
+        """What the encoder is to see of a picture, on the device: address, bytes from row to row, rows, columns."""
+        top, left, rows, cols = window(payload.shape, params)
+        if isinstance(payload, DevicePayload):
+            stride = pixel * payload.shape[1]
+            return payload.array.address + top * stride + left * pixel, stride, rows, cols
+        return self.send(payload[top : top + rows, left : left + cols]).address, pixel * cols, rows, cols
 
 
-_ON_DEVICE: Mapping[str, Callable[[Staging, Array, Any], None]] = {
+_ON_DEVICE: Mapping[str, Callable[[Staging, Payload, Any], None]] = {
     "camera": Staging._picture,
     "depth": Staging._depth,
     "lidar": Staging._cloud,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgefuse.errors import DeviceError
 from edgefuse.health import inspect
 from edgefuse.plan import StreamPlan
 from edgefuse.types import LEVEL, NS_PER_MS, Judged, Reason, Sample
@@ -33,7 +34,10 @@ def _judge_now(plan: StreamPlan, samples: Mapping[str, Any], t_ns: int, number: 
         return Judged("stale", "no_data", None, None, False)
     sample = Sample(plan.name, t_ns, samples[plan.name], number=number)
     whole = Judged("ok", None, 0.0, sample, True, {number: t_ns})
-    reason = inspect(plan, sample.payload)
+    try:
+        reason = inspect(plan, sample.payload)
+    except DeviceError:  # the payload was on one that is lost
+        reason = "device_lost"
     return whole.lost(reason) if reason else whole
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol, cast
 import numpy as np
 from pydantic import AfterValidator, Field
 
+from edgefuse.device_payload import DevicePayload
 from edgefuse.reference_looks import CLOUD_VALUES, spread
 from edgefuse.schema import Strict
 from edgefuse.types import Array, Reason
@@ -101,7 +102,7 @@ class Modality:
 
 def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> Reason | None:
     """Does a raw payload meet its contract of type, dtype, byte order and shape? None, or the first thing wrong."""
-    if not isinstance(payload, np.ndarray):
+    if not isinstance(payload, np.ndarray | DevicePayload):
         return "bad_type"
     if payload.dtype != dtype:
         swapped = payload.dtype.kind == dtype.kind and payload.dtype.itemsize == dtype.itemsize
@@ -112,14 +113,16 @@ def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | No
     return None if fits else "bad_shape"
 
 
-def in_order(payload: Array) -> Array:
+def in_order(payload: Any) -> Any:
     """The payload as kernels read it, aligned and in C order: itself, where it is that already."""
-    return np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
+    if isinstance(payload, np.ndarray):
+        return np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
+    return payload  # what is on a device lies so
 
 
-def aligned(payload: Array) -> Array:
+def aligned(payload: Any) -> Any:
     """The payload where a kernel may read it whatever its strides: itself, unless it lies on an odd address."""
-    return payload if payload.flags.aligned else payload.copy()
+    return payload if not isinstance(payload, np.ndarray) or payload.flags.aligned else payload.copy()
 
 
 def denormal_share(values: Array) -> float:

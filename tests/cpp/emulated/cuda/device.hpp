@@ -5,6 +5,7 @@
 // it, fail as they do on a device that is lost.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -71,6 +72,13 @@ class Device {
   void upload(void* to, const void* from, size_t bytes) { move(to, from, bytes); }
   void download(void* to, const void* from, size_t bytes) { move(to, from, bytes); }
   void copy(void* to, const void* from, size_t bytes) { move(to, from, bytes); }
+  void copy_rows(void* to, const void* from, size_t row_bytes, size_t stride, size_t rows) {
+    queue("a copy", [=] {
+      for (size_t r = 0; r < rows; ++r) {
+        std::memcpy(static_cast<char*>(to) + r * row_bytes, static_cast<const char*>(from) + r * stride, row_bytes);
+      }
+    });
+  }
   void clear(void* at, size_t bytes) {
     queue("clearing memory", [=] { std::memset(at, 0, bytes); });
   }
@@ -155,6 +163,49 @@ class Device {
     queue("count_bad", [=] {
       *out = 0;
       on_blocks([&](const Block& b) { finite_block(b, at, n, out); });
+    });
+  }
+
+  void look(const Picture& p) {
+    queue("picture_grain", [=] {
+      std::fill_n(p.out, 6, int64_t{0});
+      on_blocks([&](const Block& b) { grain_block(b, p); });
+    });
+  }
+  void look(const Levels& l) {
+    queue("picture_levels", [=] {
+      std::fill_n(l.out, 2, int64_t{0});
+      on_blocks([&](const Block& b) { levels_block(b, l); });
+    });
+  }
+  void look(const Depth& d, int32_t* most) {
+    queue("depth_counts", [=] {
+      std::fill_n(d.out, 4, int64_t{0});
+      *most = 0;
+      on_blocks([&](const Block& b) { depth_block(b, d, most); });
+      on_blocks([&](const Block& b) { limit_block(b, d, most); });
+    });
+  }
+  void look(const Cloud& c, int64_t* bad) {
+    queue("cloud_counts", [=] {
+      std::fill_n(c.out, 4, int64_t{0});
+      *bad = 0;
+      on_blocks([&](const Block& b) { finite_block(b, c.points, 4 * c.count, bad); });
+      on_blocks([&](const Block& b) { cloud_block(b, c, bad); });
+    });
+  }
+  void look(const Sweep& s, int64_t* counts) {
+    queue("sweep_counts", [=] {
+      std::fill_n(counts, 1 + kSectors + kElevations, int64_t{0});
+      on_blocks([&](const Block& b) { sweep_block(b, s, counts); });
+      sweep_end({0, 0, 1}, s, counts);
+    });
+  }
+  void look(const Digest& d) {
+    queue("digest", [=] {
+      auto sum = d.size;
+      on_blocks([&](const Block& b) { digest_block(b, d, &sum); });
+      *d.out = static_cast<uint64_t>(sum);
     });
   }
 

@@ -1,0 +1,114 @@
+"""Payloads that are on a device already: taken there without a way over the host, and looked at there.
+
+What is looked for is what the kernels of the host look for, and comes back as a few whole numbers, for which the host
+waits. A picture, a depth picture or a cloud stays; what is small, a fix or a vector, is brought to the host at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgefuse.device import Device, DeviceArray
+from edgefuse.reference_looks import ELEVATIONS, SECTORS
+from edgefuse.types import F32, F64, Array
+
+KINDS = ("camera", "depth", "lidar")  # that stay
+_DEFAULT_STREAM = 1  # what CUDA's array interface calls the legacy default stream
+
+
+class DevicePayload:
+    """As much of an array as contracts, checks and preprocessing ask for; dense, in device memory."""
+
+    def __init__(self, array: DeviceArray, looks: DeviceLooks) -> None:
+        self.array, self.looks = array, looks
+        self.dtype, self.shape, self.ndim = array.dtype, array.shape, len(array.shape)
+        self.size, self.nbytes = array.size, array.nbytes
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def host(self) -> Array:
+        """A copy on the host, for which it waits."""
+        values: Array = np.empty(self.shape, self.dtype)
+        self.looks.device.download(values, self.array)
+        self.looks.device.wait()
+        return values
+
+
+class DeviceLooks:
+    """What `edgefuse._kernels` and `reference_looks` look for (see `kernels.Looks`), in payloads on one device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._there = device.empty((1 + SECTORS + ELEVATIONS,), np.int64)
+        self._scratch = device.empty(self._there.shape, np.int64)
+        self._here = device.pinned(self._there.shape, np.int64)
+        self._slopes: DeviceArray | None = None
+
+    def picture_grain(self, image: DevicePayload, left: int, columns: int, *rest: int) -> tuple[int, ...]:
+        return self._asked("picture_grain", 6, image.array, image.shape[1], left, columns, *rest, self._there)
+
+    def picture_levels(self, image: DevicePayload, step: int, dark: int, bright: int) -> tuple[int, ...]:
+        return self._asked("picture_levels", 2, image.array, *image.shape[:2], step, dark, bright, self._there)
+
+    def depth_counts(self, depth_mm: DevicePayload, step: int, limit_mm: int) -> tuple[int, ...]:
+        given = (depth_mm.array, *depth_mm.shape, step, limit_mm, self._there, self._scratch)
+        return self._asked("depth_counts", 4, *given)
+
+    def cloud_counts(self, points: DevicePayload, *limits: float) -> tuple[int, ...]:
+        return self._asked("cloud_counts", 4, points.array, len(points), *limits, self._there, self._scratch)
+
+    def sweep_counts(self, points: DevicePayload, slopes: F32, out: F64) -> None:
+        if self._slopes is None:
+            self._slopes = self.device.put(slopes)
+        self._asked("sweep_counts", 0, points.array, len(points), self._slopes, self._there, self._scratch)
+        out[:] = self._here.view(np.float64)
+
+    def digest(self, values: DevicePayload) -> int:
+        return self._asked("digest", 1, values.array, values.nbytes, self._there)[0]
+
+    def _asked(self, kernel: str, count: int, *arguments: Any) -> tuple[int, ...]:
+        self.device.queue(kernel, *arguments)
+        self.device.download(self._here, self._there)
+        self.device.wait()
+        return tuple(self._here[:count].tolist())
+
+
+def host_of(payload: Any) -> Array:
+    """A payload as the host reads it: itself, or a copy of what is on a device."""
+    return payload.host() if isinstance(payload, DevicePayload) else payload
+
+
+def interface_of(payload: object) -> Mapping[str, Any] | None:
+    """What an array on a GPU tells of itself (CUDA's array interface: torch, CuPy, Numba); None of anything else."""
+    told = getattr(payload, "__cuda_array_interface__", None)
+    return told if isinstance(told, Mapping) else None
+
+
+def taken(payload: object, told: Mapping[str, Any], looks: DeviceLooks, *, copy: bool) -> DevicePayload | None:
+    """A payload on the device by its interface, our own copy or the thing itself; None where its layout is not ours.
+
+    What its owner has queued so far is waited for on the device. copy: also made where its rows are not dense.
+    """
+    shape, dtype = tuple(told["shape"]), np.dtype(told["typestr"])
+    inner = math.prod(shape[1:]) * dtype.itemsize
+    strides = told.get("strides") or _dense(shape, dtype)
+    if not shape or told.get("mask") is not None or strides[1:] != _dense(shape, dtype)[1:] or strides[0] < inner:
+        return None
+    stream = told.get("stream", _DEFAULT_STREAM)
+    if stream is not None:
+        looks.device.after(int(stream))
+    array = DeviceArray(int(told["data"][0]), shape, dtype, payload)
+    if copy or strides[0] != inner:
+        own = looks.device.empty(shape, dtype)
+        looks.device.queue("copy_rows", own, array, inner, strides[0], shape[0])
+        array = own
+    return DevicePayload(array, looks)
+
+
+def _dense(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    return tuple(math.prod(shape[i + 1 :]) * dtype.itemsize for i in range(len(shape)))

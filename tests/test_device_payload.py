@@ -1,0 +1,196 @@
+"""Payloads on a device are taken and looked at there, and answered as the same on the host; no picture crosses over."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgefuse
+import emulated
+from edgefuse import Engine, RunConfig, kernels
+from edgefuse.device import Device, DeviceArray
+from edgefuse.device_payload import DeviceLooks, DevicePayload
+from edgefuse.doctor import shipped_bundle
+from edgefuse.modalities.sweep import SLOPES
+from edgefuse.reference_looks import ELEVATIONS, SECTORS
+from edgefuse.sources import open_source
+from edgefuse.types import Array
+from test_on_device import same
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated.put_in(monkeypatch)
+
+
+class OnGpu:
+    """What a framework's array on a GPU shows of itself."""
+
+    def __init__(self, device: Device, values: Array, pitch: int = 0, **more: Any) -> None:
+        rows = np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)
+        padded = np.full((rows.shape[0], rows.shape[1] + pitch), 0xFF, np.uint8)
+        padded[:, : rows.shape[1]] = rows
+        self.there: DeviceArray = device.put(padded)
+        dense = np.empty(values.shape, values.dtype).strides
+        told = {"shape": values.shape, "typestr": values.dtype.str, "data": (self.there.address, False), "version": 3}
+        strides = (padded.shape[1], *dense[1:]) if pitch else None
+        self.__cuda_array_interface__ = {**told, "strides": strides, **more}
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return edgefuse.load(shipped_bundle(), RunConfig(device="cuda", cuda_graphs=False))
+
+
+def device_of(engine: Engine) -> Device:
+    device = engine.parts.on.device
+    assert device is not None
+    return device
+
+
+def payloads(size: tuple[int, int] = (96, 128)) -> dict[str, Array]:
+    moment: dict[str, Array] = {}
+    for sample in open_source("site:seed=3&duration_s=1").samples():
+        moment[sample.stream] = sample.payload
+    moment["camera"] = RNG.integers(0, 255, (*size, 3)).astype(np.uint8) // 4 + np.uint8(60)
+    return moment
+
+
+@pytest.mark.parametrize("pitch", [0, 12])
+@pytest.mark.parametrize("size", [(96, 128), (48, 64), (30, 40)])
+def test_they_are_answered_as_the_same_on_the_host(engine: Engine, size: tuple[int, int], pitch: int) -> None:
+    host = edgefuse.load(shipped_bundle())
+    here = payloads(size)
+    there = {name: OnGpu(device_of(engine), own, pitch if own.ndim > 1 else 0) for name, own in here.items()}
+    same(host.answer(here), engine.answer(there))
+    for one, given in ((host, here), (engine, there)):
+        for name, payload in given.items():
+            one.push(name, 0, payload)
+    same(host.step(0), engine.step(0))
+
+
+def test_of_pictures_and_clouds_only_what_is_counted_comes_back(engine: Engine) -> None:
+    there = {name: OnGpu(device_of(engine), own) for name, own in payloads().items() if name != "gps"}
+    engine.answer(there)
+    before = device_of(engine).traffic.uploaded_bytes, device_of(engine).traffic.downloaded_bytes
+    engine.answer(there)
+    uploaded, downloaded = device_of(engine).traffic.uploaded_bytes, device_of(engine).traffic.downloaded_bytes
+    assert uploaded - before[0] == 4  # the mask
+    looks = 8 * (1 + SECTORS + ELEVATIONS)
+    assert downloaded - before[1] < 6 * looks + 2000
+
+
+def test_our_copy_is_made_in_order_and_the_owner_may_write_again(engine: Engine) -> None:
+    device, picture = device_of(engine), payloads()["camera"]
+    own = OnGpu(device, picture)
+    engine.push("camera", 0, own)
+    device.upload(own.there.part(0, own.there.shape), np.zeros(own.there.shape, np.uint8))
+    assert engine.step(0).streams["camera"].state == "fresh"
+
+
+def test_without_a_copy_the_owner_is_held_until_it_is_not_needed(engine: Engine) -> None:
+    own = OnGpu(device_of(engine), payloads()["camera"])
+    alive = weakref.ref(own)
+    engine.push("camera", 0, own, copy=False)
+    del own
+    gc.collect()
+    assert alive() is not None
+    assert engine.step(0).streams["camera"].state == "fresh"
+    engine.reset()
+    gc.collect()
+    assert alive() is None
+
+
+def test_looks_count_what_the_host_counts(engine: Engine) -> None:
+    device = device_of(engine)
+    looks = DeviceLooks(device)
+
+    def there(values: Array) -> Any:
+        return DevicePayload(device.put(values), looks)
+
+    picture = RNG.integers(0, 255, (60, 77, 3)).astype(np.uint8)
+    depth = RNG.integers(0, 3, (50, 61)).astype(np.uint16) * np.uint16(2000)
+    cloud = RNG.normal(0, 10, (3000, 4)).astype(np.float32)
+    asked: tuple[tuple[Any, Array, tuple[Any, ...]], ...] = (
+        (kernels.picture_grain, picture, (5, 64, 1, 57, 2, 1, 3)),
+        (kernels.picture_levels, picture, (2, 20, 220)),
+        (kernels.depth_counts, depth, (3, 3500)),
+        (kernels.cloud_counts, cloud, (1e-30, 0.5, 12.0)),
+        (kernels.digest, picture, ()),
+    )
+    for look, values, limits in asked:
+        assert look(there(values), *limits) == look(values, *limits)
+    sweeps = np.zeros(1 + SECTORS + ELEVATIONS), np.zeros(1 + SECTORS + ELEVATIONS)
+    kernels.sweep_counts(there(cloud), SLOPES, sweeps[0])
+    kernels.sweep_counts(cloud, SLOPES, sweeps[1])
+    np.testing.assert_array_equal(*sweeps)
+
+
+def bad(device: Device) -> dict[str, tuple[Any, str]]:
+    picture = payloads()["camera"]
+    reversed_rows = OnGpu(device, picture)
+    reversed_rows.__cuda_array_interface__["strides"] = (-384, 3, 1)
+    return {
+        "dtype": (OnGpu(device, picture.astype(np.uint16)), "bad_dtype"),
+        "shape": (OnGpu(device, picture[..., 0]), "bad_shape"),
+        "black": (OnGpu(device, np.zeros_like(picture)), "blackout"),
+        "backwards": (reversed_rows, "bad_type"),
+        "masked": (OnGpu(device, picture, mask=OnGpu(device, picture)), "bad_type"),
+        "no address": (OnGpu(device, picture, data=None), "bad_type"),
+        "no shape": (OnGpu(device, picture, shape=None), "bad_type"),
+        "strange": (OnGpu(device, picture, typestr="|O9"), "bad_type"),
+        "no interface": (type("X", (), {"__cuda_array_interface__": 3})(), "bad_type"),
+    }
+
+
+CASES = ("dtype", "shape", "black", "backwards", "masked", "no address", "no shape", "strange", "no interface")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_wrong_with_them_is_a_reason(case: str, engine: Engine) -> None:
+    payload, reason = bad(device_of(engine))[case]
+    engine.push("camera", 0, payload)
+    assert engine.step(0).streams["camera"].reason == reason
+
+
+def test_a_device_that_is_lost_takes_what_lay_on_it_along(engine: Engine) -> None:
+    engine = edgefuse.load(shipped_bundle(), RunConfig(device="cuda", cuda_graphs=False, providers=("cuda", "cpu")))
+    device, here = device_of(engine), payloads()
+    engine.push("camera", 0, OnGpu(device, here["camera"]))
+    engine.push("lidar", 0, here["lidar"])
+    assert engine.step(0).used == ("camera", "lidar")
+    engine.push("depth", 10, OnGpu(device, here["depth"]))
+    device._own.break_in(1)  # type: ignore[attr-defined]
+    result = engine.step(10)
+    assert engine.parts.provider == "cpu"
+    assert result.used == ("lidar",)
+    assert {name: result.streams[name].reason for name in ("camera", "depth")} == dict.fromkeys(
+        ("camera", "depth"), "device_lost"
+    )
+    engine.push("camera", 200_000_000, here["camera"])
+    assert engine.step(200_000_000).streams["camera"].reason != "device_lost"
+
+
+def test_on_the_host_what_is_on_a_device_is_no_array(engine: Engine) -> None:
+    host = edgefuse.load(shipped_bundle())
+    host.push("camera", 0, OnGpu(device_of(engine), payloads()["camera"]))
+    assert host.step(0).streams["camera"].reason == "bad_type"
+
+
+@pytest.mark.parametrize("config", [{}, {"device": "cuda", "cuda_graphs": False}])
+def test_what_the_host_can_read_through_dlpack_counts_as_numpys(config: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch", reason="the extra `export` is not installed")
+    engine, here = edgefuse.load(shipped_bundle(), RunConfig(**config)), payloads()
+    there = {name: torch.from_numpy(own.copy()) for name, own in here.items()}
+    same(engine.answer(here), engine.answer(there))
+    engine.push("camera", 0, there["camera"])
+    there["camera"][:] = 0  # ours is a copy
+    assert engine.step(0).streams["camera"].state == "fresh"
+    engine.push("gps", 0, there["gps"].requires_grad_())  # which gives no array
+    assert engine.step(1).streams["gps"].reason == "bad_type"
