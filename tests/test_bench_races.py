@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,14 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgefuse import RunConfig, load
+import emulated
+from edgefuse import Engine, RunConfig, load
 from edgefuse.bench import conditions, races
 from edgefuse.bench.contenders import one_graph_bound
 from edgefuse.bench.moments import Feed, moments, moved
+from edgefuse.bench.on_device import on_device
 from edgefuse.bench.profile import Profile
 from edgefuse.bench.races import Stand
 from edgefuse.bench.stages import ELSE, WHOLE
 from edgefuse.config import StreamConfig
+from edgefuse.device import Device
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import UsageError
 from tiny import Tiny
@@ -153,3 +157,26 @@ def test_other_work_on_the_machine_goes_on_while_answers_are_timed(stand: Stand)
 def test_energy_is_told_or_said_to_be_missing(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditions, "ENERGY_S", 0.05)
     assert conditions.energy(stand).figures
+
+
+def test_on_the_host_there_is_no_device_to_time(stand: Stand) -> None:
+    assert on_device(stand).figures == {"device": {"told": "not available: answers are computed by cpu"}}
+
+
+def test_a_device_is_timed_by_its_own_clock_and_its_copies_are_counted(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulated.put_in(monkeypatch)
+    monkeypatch.setattr(Device, "elapsed_ms", lambda self, begin, end: 0.5 * (end - begin))
+    config = stand.engine.plan.config.model_copy(update={"device": "cuda", "cuda_graphs": False})
+    there = replace(stand, engine=Engine(stand.engine.bundle, config))
+    section = on_device(there)
+    names = there.engine.plan.names
+    expected = [*(f"{part}.{name}" for name in names for part in ("copy and preprocess", "encode")), "fuse", "head"]
+    assert [stage for stage in section.stages if stage not in ("everything else", "copy")][:-1] == [
+        *expected,
+        "copy back",
+    ]
+    assert all(section.stages[stage]["mean_ms"] == 0.5 for stage in expected)
+    told = section.figures["of an answer"]
+    assert (told["uploads"], told["downloads"], told["waits"]) == (len(names) + 1, 1, 1)

@@ -38,6 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "page",
         "patches",
         "progress",
+        "laps",
     ),
     ("vigil", "drawing", "plain_yaml", "container", "pictures"),
     ("ros",),

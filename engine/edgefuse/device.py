@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgefuse.errors import DeviceError
+from edgefuse.laps import Laps
 from edgefuse.types import U8, Array
 
 _KINDS = {"float32": 0, "float16": 1}  # of weights, as the kernels count them
@@ -73,6 +74,7 @@ class Device:
         """Open it. A DeviceError says why there is none."""
         self.index = index
         self.traffic = Traffic()
+        self.laps: Laps | None = None  # where somebody wants to know what takes how long
         self._module = _module()
         self._own = self._asked(self._module.Device, index)
         self.stream: int = self._own.stream
@@ -146,6 +148,11 @@ class Device:
     def elapsed_ms(self, begin: int, end: int) -> float:
         """Between two marks that are done."""
         return float(self._do("elapsed_ms", begin, end))
+
+    def lap(self, stage: str) -> None:
+        """A stage has been queued."""
+        if self.laps is not None:
+            self.laps.lap(stage)
 
     def captured(self, work: Callable[[], None]) -> Callable[[], None]:
         """What `work` queues, as one graph: calling what this gives queues all of it at once."""

@@ -54,6 +54,7 @@ class DeviceEncoder:
         self.forget()
         self.sample = sample
         self._staging.bring(sample.payload)
+        self._device.lap(f"copy and preprocess.{sample.stream}")
         if self._tensor.dtype.kind == "f":
             self._device.queue("count_bad", self._tensor, self._tensor.size, self._into)
         try:
@@ -64,6 +65,7 @@ class DeviceEncoder:
             return
         self._device.queue("count_bad", self._embedding, self._embedding.size, self._out_of)
         self._unknown_since = self._tray.brought
+        self._device.lap(f"encode.{sample.stream}")
 
     def look(self) -> Reason | None:
         """What the tray tells for the first time to be wrong with the embedding."""

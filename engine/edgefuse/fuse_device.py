@@ -45,6 +45,7 @@ class DeviceFusion(Fusion):
     def run(self) -> None:
         """Queue it."""
         self._run()
+        self._device.lap("fuse")
 
     def fetch(self) -> None:
         for here, there in zip(self.embeddings, self.places, strict=True):

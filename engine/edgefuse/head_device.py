@@ -40,6 +40,7 @@ class DeviceHead(Head):
             self._sent[:] = self._present == PRESENT
             self._device.upload(self.there.part(self._width, self._sent.shape), self._sent)
         self._queued.run()
+        self._device.lap("head")
 
     def outputs(self) -> dict[str, F32]:
         """What the last `run` gave, and all that was queued before it: the one time in a tick that the host waits."""

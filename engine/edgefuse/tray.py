@@ -42,6 +42,7 @@ class Tray:
     def bring(self) -> None:
         """Wait for all that is queued, with one copy at the end of it."""
         self._device.download(self._here, self._there)
+        self._device.lap("copy back")
         self._device.wait()
         self.brought += 1
 

@@ -18,7 +18,6 @@ from edgefuse.bench.told import number, text
 from edgefuse.doctor import RUNTIME, installed
 from edgefuse.gpu_facts import power_mode
 from edgefuse.pools import pool
-from edgefuse.session import PROVIDERS
 
 ROOT = Path("/")
 CPUS = "sys/devices/system/cpu"
@@ -86,7 +85,6 @@ def facts(root: Path = ROOT) -> dict[str, Any]:
         "threads": shared.threads,
         "thread_pool": shared.reason,
         "kernels": f"{backend.name} ({backend.isa})",
-        "providers": list(PROVIDERS),
         "versions": {name: installed(name) for name in ("edgefuse", *RUNTIME)},
     }
     return {key: value for key, value in known.items() if value is not None}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgefuse.bench import conditions, machine, processes, races
+from edgefuse.bench.on_device import on_device
 from edgefuse.bench.profile import Profile
 from edgefuse.bench.races import Peers, Stand
 from edgefuse.bench.section import Section
@@ -37,6 +38,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "starts": processes.starts,
     "memory": processes.weights,
     "energy": conditions.energy,
+    "device": on_device,
 }
 
 
@@ -89,6 +91,8 @@ def measured(
         "sha256": engine.bundle.sha256,
         "command": sys.argv[1:],
         "profile": profile.model_dump(),
+        "providers": [engine.parts.provider],
+        "refused": [str(refused) for refused in engine.parts.refused],
         "at_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "before": before.as_json(),
         "after": after.as_json(),
