@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +18,7 @@ import pytest
 from edgefuse import device as devices
 from edgefuse import placement
 from edgefuse.config import RunConfig
-from edgefuse.errors import DeviceError
+from edgefuse.errors import BundleError, DeviceError
 from edgefuse.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,9 +58,14 @@ def put_in(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Session.run
 
     def in_order(self: Session) -> None:
-        if self._on.device is not None:
-            self._on.device._own.run()  # type: ignore[attr-defined]
-        run(self)
+        device = self._on.device
+        if device is None:
+            run(self)
+            return
+        try:
+            device._own.call(partial(run, self))
+        except own.Error as error:
+            raise BundleError(f"ONNX Runtime refuses it: {error}", place=self._place) from error
 
     monkeypatch.setattr(devices, "_module", lambda: own)
     monkeypatch.setattr(devices, "MEMORY", "cpu")

@@ -57,6 +57,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("plan",),
     ("streams", "health", "encode", "fallback", "fuse", "head", "staging"),
     ("encode_device", "fuse_device", "head_device"),
+    ("captured",),
     ("verdicts", "attribution", "results"),
     ("model",),
     ("worker", "front", "ticks"),

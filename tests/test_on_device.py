@@ -7,7 +7,7 @@ it is this machine's, if it has one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ import pytest
 import edgefuse
 import emulated
 from edgefuse import Engine, RunConfig
+from edgefuse.device import Device
 from edgefuse.doctor import shipped_bundle
-from edgefuse.errors import ConfigError
+from edgefuse.errors import ConfigError, DeviceError
 from edgefuse.fuse_device import DeviceFusion
+from edgefuse.head_device import DeviceHead
 from edgefuse.joins import GATES, Join
 from edgefuse.operators import OPERATORS, subsets
 from edgefuse.replay import replay
@@ -81,7 +83,7 @@ def answers(engine: Engine, uri: str, tick_hz: float = 20.0) -> Iterator[Result]
         yield tick.result
 
 
-@pytest.mark.parametrize("config", [{}, {"fusion_weights": "float16"}, {"explain": True}])
+@pytest.mark.parametrize("config", [{}, {"cuda_graphs": False}, {"fusion_weights": "float16"}, {"explain": True}])
 def test_the_shipped_bundle_answers_a_run_with_faults_as_on_the_host(config: dict[str, Any]) -> None:
     faults = (
         {"stream": "camera", "kind": "black", "from_s": 2.0, "to_s": 3.0},
@@ -179,20 +181,52 @@ def test_a_tick_has_one_copy_back_and_one_wait_and_copies_what_is_new_alone() ->
     downloads, waits, uploads = (b - a for a, b in zip(before, after, strict=True))
     assert downloads == waits == 100
     new = [sample for sample in open_source(uri).samples() if first.t_ns < sample.arrived_ns <= last.t_ns]
-    assert len(new) > 20 and uploads == 100 + len(new)  # the mask every time
+    assert len(new) > 20 and uploads == 2 * 100 + len(new)  # presence and stand-ins every time
 
 
-def test_without_anything_new_nothing_but_the_mask_is_copied(tmp_path: Path) -> None:
+@emulated_only
+@pytest.mark.parametrize("graphs", [True, False])
+def test_fusion_and_head_are_one_graph_where_that_is_wanted(graphs: bool, tmp_path: Path) -> None:
+    head = on_device(shipped_bundle(), cuda_graphs=graphs).parts.model.head
+    assert isinstance(head, DeviceHead)
+    assert (head.launch is not None) == graphs
+    Tiny(operator="lmf").write(tmp_path / "tiny.efb")  # joined by the host
+    head = on_device(tmp_path / "tiny.efb").parts.model.head
+    assert isinstance(head, DeviceHead) and head.launch is None
+
+
+@emulated_only
+@pytest.mark.parametrize("how", ["refused", "answers otherwise"])
+def test_a_graph_that_cannot_be_had_or_answers_otherwise_is_not_launched(
+    how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    captured = Device.captured
+
+    def odd(self: Device, work: Callable[[], object]) -> Callable[[], None]:
+        if how == "refused":
+            raise DeviceError("capturing a graph: operation not permitted", place="cuda:0")
+        return captured(self, lambda: None)
+
+    monkeypatch.setattr(Device, "captured", odd)
+    caplog.set_level(logging.INFO, "edgefuse")
+    engine, host = on_device(shipped_bundle()), edgefuse.load(shipped_bundle())
+    assert "one by one" in caplog.records[0].getMessage()
+    for here, there in zip(answers(host, "site:duration_s=1"), answers(engine, "site:duration_s=1"), strict=True):
+        same(here, there)
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_without_anything_new_only_presence_is_copied_and_what_stands_in(graphs: bool, tmp_path: Path) -> None:
     tiny = Tiny()
     tiny.write(tmp_path / "tiny.efb")
-    engine = on_device(tmp_path / "tiny.efb")
+    engine = on_device(tmp_path / "tiny.efb", cuda_graphs=graphs)
     for name, payload in tiny.samples().items():
         engine.push(name, 0, payload)
     first = engine.step(0)
     assert engine.parts.traffic is not None
     before = engine.parts.traffic.uploads
     second = engine.step(1_000_000)
-    assert engine.parts.traffic.uploads - before == 1
+    assert engine.parts.traffic.uploads - before == (2 if graphs else 1)
     np.testing.assert_array_equal(first.outputs["way"], second.outputs["way"])
 
 

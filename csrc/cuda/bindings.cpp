@@ -87,7 +87,17 @@ PYBIND11_MODULE(EDGEFUSE_MODULE, m) {
   bind_kernels(m, device);
   bind_looks(device);
 #if defined(EDGEFUSE_EMULATED)
-  device.def("run", &Device::run).def("break_in", &Device::break_in);
+  device.def("break_in", &Device::break_in);
+  device.def("call", [](Device& d, py::function work) {  // in its turn, whoever waits for that
+    const std::shared_ptr<py::function> held(new py::function(std::move(work)), [](py::function* it) {
+      py::gil_scoped_acquire locked;
+      delete it;
+    });
+    d.call([held] {
+      py::gil_scoped_acquire locked;
+      (*held)();
+    });
+  });
 #endif
 }
 

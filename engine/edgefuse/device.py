@@ -6,7 +6,6 @@ host could read. Everything that a device refuses is a DeviceError with its word
 
 from __future__ import annotations
 
-import functools
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +56,11 @@ class Traffic:
     downloads: int = 0
     downloaded_bytes: int = 0
     waits: int = 0
+
+    def add(self, other: Traffic) -> None:
+        """What something else had, again."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class _Memory:
@@ -154,14 +158,21 @@ class Device:
         if self.laps is not None:
             self.laps.lap(stage)
 
-    def captured(self, work: Callable[[], None]) -> Callable[[], None]:
+    def captured(self, work: Callable[[], object]) -> Callable[[], None]:
         """What `work` queues, as one graph: calling what this gives queues all of it at once."""
+        traffic, self.traffic = self.traffic, Traffic()
         self._do("begin_graph")
         try:
             work()
         finally:
             graph = self._do("end_graph")
-        return functools.partial(self._do, "launch", graph)
+            own, self.traffic = self.traffic, traffic
+
+        def launch() -> None:
+            self._do("launch", graph)
+            self.traffic.add(own)
+
+        return launch
 
     def queue(self, kernel: str, *arguments: Any) -> None:
         """Queue a kernel by its name; arrays become addresses."""

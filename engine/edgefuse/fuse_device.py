@@ -22,7 +22,10 @@ class DeviceFusion(Fusion):
 
     places     where the encoders write, float32 [size] a stream
     on_device  whether the join is computed there, too
+    launched   by somebody else, who has captured what `queue` queues: `run` only fills in what that reads
     """
+
+    launched = False
 
     def __init__(self, host: Fusion, layout: Layout | None, out: DeviceArray, device: Device) -> None:
         self._host, self._layout, self._out, self._device = host, layout, out, device
@@ -37,15 +40,43 @@ class DeviceFusion(Fusion):
         self._sent = device.pinned((1,), np.uint32)
         self._mask = device.empty((1,), np.uint32)
         self._fused = device.pinned((host.fused.size,), np.float32)
-        self._run = self._by_host if layout is None else self._prepared(layout)
+        width = 0 if layout is None else layout.substitutes.shape[1]
+        self._stand_ins = device.pinned((len(sizes), width), np.float32)
+        self._there = device.empty(self._stand_ins.shape, np.float32)
+        self._kernel = None if layout is None else self._kernel_of(layout)
 
     def wanted(self, standing: Callable[[], U8]) -> Iterable[int]:
         return self._host.wanted(standing)
 
     def run(self) -> None:
-        """Queue it."""
-        self._run()
+        """Queue it, if nobody else does."""
+        if self._layout is None:
+            self._by_host()
+        else:
+            self._sent[0] = mask_of(self.select.tolist())
+            if SUBSTITUTED in self.select:
+                self._stand_ins[:] = self._layout.substitutes
+            if not self.launched:
+                self.queue()
         self._device.lap("fuse")
+
+    def queue(self) -> None:
+        """Presence and stand-ins are brought to the device, then the kernel is launched."""
+        assert self._kernel is not None
+        self._device.upload(self._mask, self._sent)
+        if self.launched or SUBSTITUTED in self.select:
+            self._device.upload(self._there, self._stand_ins)
+        self._kernel()
+
+    @property
+    def size(self) -> int:
+        """Values of all embeddings as they are packed."""
+        return self._packed.size
+
+    def try_on(self, values: F32) -> None:
+        """Bring values [size] to where the encoders write."""
+        self._device.upload(self._packed, values)
+        self._device.wait()
 
     def fetch(self) -> None:
         for here, there in zip(self.embeddings, self.places, strict=True):
@@ -93,21 +124,8 @@ class DeviceFusion(Fusion):
         self._fused[:] = self._host.fused.reshape(-1)
         self._device.upload(self._out, self._fused)
 
-    def _prepared(self, layout: Layout) -> Callable[[], None]:
-        """Presence and stand-ins are brought, then the kernel is launched."""
-        stand_ins = self._device.pinned(layout.substitutes.shape, np.float32)
-        there = self._there = self._device.empty(layout.substitutes.shape, np.float32)
-        kernel = self._maps(layout) if layout.weights is None else self._whole(layout)
-
-        def run() -> None:
-            self._sent[0] = mask_of(self.select.tolist())
-            self._device.upload(self._mask, self._sent)
-            if SUBSTITUTED in self.select:
-                stand_ins[:] = layout.substitutes
-                self._device.upload(there, stand_ins)
-            kernel()
-
-        return run
+    def _kernel_of(self, layout: Layout) -> Callable[[], None]:
+        return self._maps(layout) if layout.weights is None else self._whole(layout)
 
     def _whole(self, layout: Layout) -> Callable[[], None]:
         if layout.theta is None:

@@ -6,10 +6,12 @@ What is asked of the head beside the tick, its answers to many vectors at once, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from edgefuse.bundle import Bundle
+from edgefuse.errors import BundleError
 from edgefuse.head import Head
 from edgefuse.reference import PRESENT
 from edgefuse.session import Placement, Session
@@ -18,13 +20,18 @@ from edgefuse.types import F32, U8
 
 
 class DeviceHead(Head):
-    """As `Head`; `there` is what it reads, float32 on the device, whose first part the fusion writes."""
+    """As `Head`; `there` is what it reads, float32 on the device, whose first part the fusion writes.
+
+    launch  fusion and head captured as one, where they are: see `edgefuse.captured`
+    """
+
+    launch: Callable[[], None] | None = None
 
     def __init__(self, bundle: Bundle, fused: F32, select: U8, tray: Tray, on: Placement) -> None:
         """A DeviceError where the device cannot run it."""
         super().__init__(bundle, fused, select)
         assert on.device is not None
-        self._device, self._tray, self._width = on.device, tray, fused.size
+        self._device, self.tray, self._width = on.device, tray, fused.size
         shape, spec = bundle.manifest.head_shape, bundle.manifest.head
         self.there = self._device.empty((math.prod(shape),), np.float32)
         self._device.clear(self.there)
@@ -35,14 +42,23 @@ class DeviceHead(Head):
         self._queued.warm_up()
 
     def run(self) -> None:
-        """Queue it."""
+        """Queue it, or what was captured of it."""
         if self._present is not None:
             self._sent[:] = self._present == PRESENT
-            self._device.upload(self.there.part(self._width, self._sent.shape), self._sent)
-        self._queued.run()
+        (self.launch or self.queue)()
         self._device.lap("head")
+
+    def queue(self) -> None:
+        """Presence bits are brought to the device where it reads them, then its graph is run."""
+        if self._present is not None:
+            self._device.upload(self.there.part(self._width, self._sent.shape), self._sent)
+        try:
+            self._queued.run()
+        except BundleError:
+            self._device.wait()  # a device that is lost says so here
+            raise
 
     def outputs(self) -> dict[str, F32]:
         """What the last `run` gave, and all that was queued before it: the one time in a tick that the host waits."""
-        self._tray.bring()
-        return {name: values[0].copy() for name, values in self._tray.outputs.items()}
+        self.tray.bring()
+        return {name: values[0].copy() for name, values in self.tray.outputs.items()}

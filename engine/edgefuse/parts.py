@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from edgefuse.bundle import Bundle
+from edgefuse.captured import capture
 from edgefuse.config import Provider
 from edgefuse.device import Device, Traffic
 from edgefuse.device_payload import KINDS, DeviceLooks, DevicePayload, interface_of, taken
@@ -151,8 +152,10 @@ def _on_device(on: Placement, device: Device, bundle: Bundle, plan: Plan, config
         raise DeviceError("dynamic routing asks one encoder after the other, which is the host's work", place=on.name)
     outputs = {out.name: len(out.prior) for out in bundle.manifest.head.outputs}
     tray = Tray(device, outputs, len(plan.streams))
-    head = DeviceHead(bundle, host.fused, host.select, tray, on)
+    head = DeviceHead(bundle, host.fused, host.select, tray, replace(on, captured=False))
     layout = host.layout if isinstance(host, KernelFusion | MapFusion) else None
     fusion = DeviceFusion(host, layout, head.there.part(0, (host.fused.size,)), device)
+    if on.captured:
+        capture(fusion, head, device)
     model = Model(bundle, plan, fusion, head)
     return _Made(on, model, OnDevice(bundle, plan.streams, fusion.places, tray, on))

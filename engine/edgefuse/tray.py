@@ -39,6 +39,12 @@ class Tray:
         """Where one flag lies on the device."""
         return self._typed(8 * (stream * _FLAGS + which), (1,), np.dtype(np.int64))
 
+    def spoil(self) -> None:
+        """Make the outputs NaN there, so that what is not written shows."""
+        for name, values in self.outputs.items():
+            values[:] = np.nan
+            self._device.upload(self.places[name], values)
+
     def bring(self) -> None:
         """Wait for all that is queued, with one copy at the end of it."""
         self._device.download(self._here, self._there)

@@ -58,7 +58,10 @@ class Device {
     return at;
   }
   void release(void* at) noexcept {
-    run();
+    try {
+      run();
+    } catch (...) {  // told to whoever waits next, on a device
+    }
     const auto found = sizes_.find(at);
     if (found == sizes_.end()) std::abort();
     std::memset(at, kPoison, found->second);
@@ -89,8 +92,9 @@ class Device {
     run();
   }
   void run() {
-    for (size_t i = 0; i < queued_.size(); ++i) queued_[i]();
-    queued_.clear();
+    std::vector<std::function<void()>> all;
+    all.swap(queued_);
+    for (const auto& step : all) step();
   }
 
   int mark(int again) { return again < 0 ? marks_++ : again; }
@@ -209,6 +213,8 @@ class Device {
     });
   }
 
+  // Something else that the stream does, such as another library's graph.
+  void call(std::function<void()> work) { queue("a call", std::move(work)); }
   void break_in(int calls) { left_ = calls; }
 
  private:
