@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ torch = pytest.importorskip("torch", reason="the extra `export` is not installed
 
 from edgefuse_export.benchmark_store import NAME  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
+from hearing import hearing
 from small_digits import small_digits, write_digits  # noqa: E402
 
 torch.set_num_threads(1)  # small tensors: threads on shared cores would mostly wait for each other
@@ -72,13 +72,10 @@ def test_bad_input_is_one_line_and_status_2(
 
 
 def test_ctrl_c_ends_it_in_one_line_with_what_was_finished_kept(folder: Path, tmp_path: Path) -> None:
-    # Started from a shell's background, a process would ignore Ctrl-C and this test would wait for ever.
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heard}; import sys; from edgefuse_export.cli import main; sys.exit(main())"
     options = ["--data", str(folder), "--work", str(tmp_path), "--folds", "2", "--seeds", "999", "--epochs", "2"]
     path = os.pathsep.join(str(ROOT / name) for name in ("engine", "export"))
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "benchmark-operators", *options],
+        hearing("benchmark-operators", *options, cli="edgefuse_export.cli"),
         env={**os.environ, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
         text=True,

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from edgefuse.command import parser_of
+from hearing import hearing
 from small_kitti import write_drive
 from tiny import Tiny
 
@@ -240,13 +241,8 @@ def test_a_wrong_key_of_a_configuration_is_named_with_its_path(tmp_path: Path) -
 
 def test_a_run_that_is_interrupted_leaves_no_file_that_passes_for_whole(tmp_path: Path) -> None:
     out = tmp_path / "r.jsonl"
-    # Started from a shell's background, a process would ignore Ctrl-C.
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heard}; import sys; from edgefuse.cli import main; sys.exit(main())"
     options = ["run", "--source", "site:duration_s=600", "--out", str(out)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(hearing(*options), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     part = tmp_path / "r.jsonl.part"
     for _ in range(600):
         if part.exists() and part.stat().st_size > 5000:

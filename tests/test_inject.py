@@ -29,6 +29,7 @@ from edgefuse.recorded import Watched, record
 from edgefuse.sources.base import Source
 from edgefuse.trial import Bench, clean_outcome, play, reached_from, trial_outcome
 from edgefuse.types import NS_PER_MS
+from hearing import hearing
 from test_page import Dom
 from tiny import CLASSES, Tiny
 
@@ -332,12 +333,9 @@ def test_a_campaign_that_is_interrupted_leaves_what_was_replayed_by_then(
 @pytest.mark.parametrize("after", ["nothing", "some replays"])
 def test_ctrl_c_ends_a_campaign_with_what_is_done_by_then_and_no_traceback(after: str, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("kinds: [transport, camera]\nwindow: {from_s: 3.0, to_s: 9.0}\n")
-    # Started from a shell's background, a process would ignore Ctrl-C.
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heard}; import sys; from edgefuse.cli import main; print('ready', flush=True); sys.exit(main())"
     options = ["--source", "site:duration_s=10", "--campaign", str(tmp_path / "c.yaml"), "--out", "p.html"]
     terminal, stderr = os.openpty()  # so that it tells its progress
-    command = [sys.executable, "-c", code, "inject", *options]
+    command = hearing("inject", *options, ready=True)
     with subprocess.Popen(command, stderr=stderr, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         os.close(stderr)
         assert process.stdout is not None

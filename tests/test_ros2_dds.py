@@ -29,6 +29,7 @@ from edgefuse.ros.messages import READERS
 from edgefuse.ros.written import Written, reading
 from edgefuse.sources import Source, open_source
 from edgefuse.types import Sample
+from hearing import hearing
 from ros2_graph import LARGE, LOOPBACK, number, some_domain, start
 from test_ros_written import PAYLOADS, result
 
@@ -339,10 +340,8 @@ def test_a_robot_is_heard_answered_recorded_and_seen_in_its_diagnostics(tmp_path
     other = DomainParticipant(domain)
     reader = DataReader(other, Topic(other, "rt/diagnostics", DiagnosticArray_), qos=Qos(Policy.History.KeepLast(100)))
     uri = f"ros2:domain={domain}"
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heard}; import sys; from edgefuse.cli import main; sys.exit(main())"
     options = ["run", "--source", uri, "--config", "c.yaml", "--out", uri, "--out", "r.jsonl", "--out", "r.mcap"]
-    command = [sys.executable, "-c", code, *options]
+    command = hearing(*options)
     arrays: list[Any] = []
 
     def heard_for_a_while() -> bool:

@@ -8,7 +8,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 import tty
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from edgefuse.sources.nmea import NmeaDevice
 from edgefuse.sources.nmea_epochs import Epochs
 from edgefuse.sources.nmea_sentences import Sentence, Sentences, time_of
 from edgefuse.types import NS_PER_S, Sample
+from hearing import hearing
 from listener import Listener, until
 
 GGA = "GPGGA,{time},4807.038,N,01131.000,E,{quality},08,{hdop},545.4,M,46.9,M,,"
@@ -517,7 +517,7 @@ def test_a_run_at_a_serial_port_is_ended_by_an_interrupt_and_its_file_is_whole(
     receiver: Receiver, tmp_path: Path
 ) -> None:
     out = tmp_path / "r.jsonl"
-    command = [sys.executable, "-m", "edgefuse.cli", "run", "--source", f"nmea:{receiver.path}", "--out", str(out)]
+    command = hearing("run", "--source", f"nmea:{receiver.path}", "--out", str(out))
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def speak() -> None:  # a receiver at rest, whose numbers change a little all the same
