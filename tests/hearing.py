@@ -1,4 +1,4 @@
-"""Commands that hear Ctrl-C: what a shell starts in the background begins deaf to it, and a test would wait for ever."""
+"""Commands that hear Ctrl-C: what a shell starts in the background is deaf to it, and a test would wait for ever."""
 
 from __future__ import annotations
 

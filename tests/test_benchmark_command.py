@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="the extra `export` is not installed
 
 from edgefuse_export.benchmark_store import NAME  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
-from hearing import hearing
+from hearing import hearing  # noqa: E402
 from small_digits import small_digits, write_digits  # noqa: E402
 
 torch.set_num_threads(1)  # small tensors: threads on shared cores would mostly wait for each other
