@@ -47,6 +47,7 @@ gpu: $(DEV)/.installed  ## the tests on this machine's GPU, and what it measures
 	$(BIN)/cmake --build build/gpu --parallel
 	$(BIN)/ctest --test-dir build/gpu --output-on-failure -R device_
 	$(BIN)/python -m pytest -m gpu -rs
+	$(BIN)/python tools/gpu_numbers --out build/gpu/numbers.json
 
 test-python: $(DEV)/.installed  ## the Python tests
 	EDGEFUSE_REQUIRE_KERNELS=1 $(BIN)/python -m pytest
