@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -39,9 +41,8 @@ def enu_from_geodetic(lat_deg: Any, lon_deg: Any, alt_m: Any, origin: Origin) ->
     out. Within a few nanometres of exact arithmetic: the float64 resolution of an earth-centred coordinate.
     """
     x_m, y_m, z_m = _ecef_from_geodetic(lat_deg, lon_deg, alt_m)
-    x0_m, y0_m, z0_m = _ecef_from_geodetic(origin.latitude_deg, origin.longitude_deg, origin.altitude_m)
+    (x0_m, y0_m, z0_m), (sin_lat, cos_lat, sin_lon, cos_lon) = _frame(origin)
     dx_m, dy_m, dz_m = x_m - x0_m, y_m - y0_m, z_m - z0_m
-    sin_lat, cos_lat, sin_lon, cos_lon = _sines(origin)
     outward_m = cos_lon * dx_m + sin_lon * dy_m
     east_m = cos_lon * dy_m - sin_lon * dx_m
     return east_m, cos_lat * dz_m - sin_lat * outward_m, cos_lat * outward_m + sin_lat * dz_m
@@ -58,26 +59,31 @@ def geodetic_from_enu(east_m: Any, north_m: Any, up_m: Any, origin: Origin) -> A
 
     Good to a micrometre from 10 km below the ellipsoid to 1000 km above it; see `_geodetic_from_ecef`.
     """
-    x0_m, y0_m, z0_m = _ecef_from_geodetic(origin.latitude_deg, origin.longitude_deg, origin.altitude_m)
-    sin_lat, cos_lat, sin_lon, cos_lon = _sines(origin)
+    (x0_m, y0_m, z0_m), (sin_lat, cos_lat, sin_lon, cos_lon) = _frame(origin)
     outward_m = cos_lat * up_m - sin_lat * north_m
     x_m = x0_m + cos_lon * outward_m - sin_lon * east_m
     y_m = y0_m + sin_lon * outward_m + cos_lon * east_m
     return _geodetic_from_ecef(x_m, y_m, z0_m + cos_lat * north_m + sin_lat * up_m)
 
 
-def _sines(origin: Origin) -> tuple[np.float64, np.float64, np.float64, np.float64]:
+@functools.lru_cache(maxsize=64)
+def _frame(origin: Origin) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any, Any]]:
+    """Its place, earth-centred, and the sines and cosines of its angles."""
     lat, lon = np.radians(origin.latitude_deg), np.radians(origin.longitude_deg)
-    return np.sin(lat), np.cos(lat), np.sin(lon), np.cos(lon)
+    place_m = _ecef_from_geodetic(origin.latitude_deg, origin.longitude_deg, origin.altitude_m)
+    return place_m, (np.sin(lat), np.cos(lat), np.sin(lon), np.cos(lon))
 
 
 def _ecef_from_geodetic(lat_deg: Any, lon_deg: Any, alt_m: Any) -> tuple[Any, Any, Any]:
     """Earth-centred, earth-fixed x, y, z in metres."""
-    lat, lon = np.radians(lat_deg), np.radians(lon_deg)
-    normal_m = SEMI_MAJOR_M / np.sqrt(1.0 - ECCENTRICITY_2 * np.sin(lat) ** 2)
-    from_axis_m = (normal_m + alt_m) * np.cos(lat)
-    z_m = (normal_m * (1.0 - ECCENTRICITY_2) + alt_m) * np.sin(lat)
-    return from_axis_m * np.cos(lon), from_axis_m * np.sin(lon), z_m
+    # For one place NumPy takes ten times as long, and differs in the last bit; math refuses what is not finite.
+    of: Any = math if isinstance(lat_deg, float) and math.isfinite(lat_deg + lon_deg) else np
+    lat, lon = of.radians(lat_deg), of.radians(lon_deg)
+    sin_lat = of.sin(lat)
+    normal_m = SEMI_MAJOR_M / of.sqrt(1.0 - ECCENTRICITY_2 * sin_lat * sin_lat)
+    from_axis_m = (normal_m + alt_m) * of.cos(lat)
+    z_m = (normal_m * (1.0 - ECCENTRICITY_2) + alt_m) * sin_lat
+    return from_axis_m * of.cos(lon), from_axis_m * of.sin(lon), z_m
 
 
 def _geodetic_from_ecef(x_m: Any, y_m: Any, z_m: Any) -> tuple[Any, Any, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from edgefuse.geodesy import Origin, enu_from_geodetic
-from edgefuse.modalities.base import CommonChecks, Modality, flush_denormals
+from edgefuse.modalities.base import SMALLEST, CommonChecks, Modality
 from edgefuse.schema import Bounded, NotNegative, Strict
 from edgefuse.types import F32, F64, NS_PER_S, Reason
 
@@ -49,55 +50,57 @@ def _tensor(params: GpsParams) -> tuple[str, tuple[int, ...]]:
 
 
 def _preprocess(payload: F64, params: GpsParams, out: F32) -> None:
+    # Seven numbers: as plain floats they are done before NumPy has begun.
+    latitude_deg, longitude_deg, altitude_m, *variances_m2, _ = payload.tolist()
     origin = Origin(params.latitude_deg, params.longitude_deg, params.altitude_m)
-    out[:3] = enu_from_geodetic(payload[0], payload[1], payload[2], origin)
-    out[3:] = np.sqrt(payload[3:6])
-    flush_denormals(out)
+    place_m = enu_from_geodetic(latitude_deg, longitude_deg, altitude_m, origin)
+    values = (*place_m, *map(math.sqrt, variances_m2))
+    out[:] = [0.0 if abs(value) < SMALLEST else value for value in values]
 
 
 def _content(payload: F64, checks: GpsChecks) -> Reason | None:
-    if payload[6] <= NO_FIX:  # a receiver without a fix may send NaN for the place: that is no fix, not a fault
+    latitude_deg, longitude_deg, altitude_m, *variances_m2, status = values = payload.tolist()
+    if status <= NO_FIX:  # a receiver without a fix may send NaN for the place: that is no fix, not a fault
         return "no_fix"
-    if not np.isfinite(payload).all():
+    if not all(map(math.isfinite, values)):
         return "non_finite"
-    latitude, longitude = payload[:2]
-    if abs(latitude) > 90.0 or abs(longitude) > 180.0 or not LOWEST_M <= payload[2] <= HIGHEST_M:
+    if abs(latitude_deg) > 90.0 or abs(longitude_deg) > 180.0 or not LOWEST_M <= altitude_m <= HIGHEST_M:
         return "out_of_range"
-    if (payload[3:6] < 0.0).any() or (payload[3:6] > MOST_M2).any():
+    if min(variances_m2) < 0.0 or max(variances_m2) > MOST_M2:
         return "out_of_range"
-    return "poor_fix" if max(payload[3], payload[4]) > checks.max_sd_m**2 else None
+    return "poor_fix" if max(variances_m2[:2]) > checks.max_sd_m**2 else None
 
 
 class _Track:
     """A watcher of the place: how far from the last trusted fix may the antenna be by now?"""
 
     def __init__(self) -> None:
-        self._last: tuple[F64, int] | None = None
+        self._last: tuple[list[float], int] | None = None
 
     def look(self, payload: F64, stamp_ns: int, checks: GpsChecks) -> Reason | None:
         if self._last is None:
             return None
-        fix, fix_ns = self._last
+        (fix, fix_ns), now = self._last, payload.tolist()
         age_s = abs(stamp_ns - fix_ns) / NS_PER_S
         if age_s >= checks.forget_s:
             return None
-        moved_m, chance_m = _moved_m(fix, payload), checks.jump_sigmas * _joint_sd_m(fix, payload)
+        moved_m, chance_m = _moved_m(fix, now), checks.jump_sigmas * _joint_sd_m(fix, now)
         # Two causes of one jump that do not know of each other: their squares add.
         allowed_m = checks.max_speed_mps * age_s + math.hypot(checks.jump_slack_m, chance_m)
         return "position_jump" if moved_m > allowed_m else None
 
     def trust(self, payload: F64, stamp_ns: int) -> None:
-        self._last = payload.copy(), stamp_ns
+        self._last = payload.tolist(), stamp_ns
 
 
-def _moved_m(a: F64, b: F64) -> float:
+def _moved_m(a: Sequence[float], b: Sequence[float]) -> float:
     """Straight distance between the places of two fixes, heights left out: a receiver is poor at those."""
-    return math.hypot(*enu_from_geodetic(float(b[0]), float(b[1]), 0.0, Origin(float(a[0]), float(a[1]))))
+    return math.hypot(*enu_from_geodetic(b[0], b[1], 0.0, Origin(a[0], a[1])))
 
 
-def _joint_sd_m(a: F64, b: F64) -> float:
+def _joint_sd_m(a: Sequence[float], b: Sequence[float]) -> float:
     """Horizontal standard deviation of the difference of two fixes, of the worse axis each."""
-    return math.sqrt(float(max(a[3], a[4]) + max(b[3], b[4])))
+    return math.sqrt(max(a[3], a[4]) + max(b[3], b[4]))
 
 
 def _between(a: F64, b: F64, share: float) -> F64:
