@@ -205,14 +205,14 @@ class Engine:
         return self.parts.executor
 
     def _encode(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, *, patient: bool) -> list[Judged]:
-        verdicts, asked = list(judged), set()
-        self._executor.begin(verdicts, watch, ahead=self._model.fusion.wants_all, patient=patient)
+        verdicts, asked, executor = list(judged), set[int](), self._executor
+        executor.begin(verdicts, watch, ahead=self._model.fusion.wants_all, patient=patient)
         for i in self._model.fusion.wanted(lambda: self._model.stand(verdicts)):
             asked.add(i)
-            own = self._executor.embed(i, verdicts[i], t_ns, watch)
+            own = executor.embed(i, verdicts[i], t_ns, watch)
             if own.failed is not None and own.reason is not None and not patient:
                 own = self._front.failed(i, own.failed, own.reason, t_ns)  # the sample before may still be held
-                own = self._executor.embed(i, own, t_ns, watch)
+                own = executor.embed(i, own, t_ns, watch)
             verdicts[i] = own
         known = [own if i in asked else own.set_aside() for i, own in enumerate(verdicts)]
         return close_derived(known, self.plan.streams)

@@ -109,8 +109,10 @@ class Session:
 
     def run(self) -> None:
         """Compute the bound outputs from the bound inputs; on a device that is queued, and nobody waits."""
-        with _translated(self._place):
+        try:  # not `with`: that takes as long as a small graph
             self._session.run_with_iobinding(self._binding, self._options)
+        except Exception as error:
+            raise BundleError(_refusal(error), place=self._place) from error
 
     def warm_up(self) -> None:
         """Run until nothing is made for the first time any more; on a device a DeviceError where it cannot be run."""
@@ -191,8 +193,11 @@ def _translated(place: str, on: Placement = CPU) -> Iterator[None]:
     except DeviceError:
         raise
     except Exception as error:
-        told = f"ONNX Runtime refuses it: {' '.join(str(error).split())[:400]}"
-        raise (BundleError if on.device is None else DeviceError)(told, place=place) from error
+        raise (BundleError if on.device is None else DeviceError)(_refusal(error), place=place) from error
+
+
+def _refusal(error: Exception) -> str:
+    return f"ONNX Runtime refuses it: {' '.join(str(error).split())[:400]}"
 
 
 def _fits(have: Port, want: Port) -> bool:
