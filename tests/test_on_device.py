@@ -263,6 +263,38 @@ def test_where_no_other_is_allowed_every_answer_is_the_prior_and_says_why(caplog
 
 
 @emulated_only
+@pytest.mark.parametrize("providers", [("cuda", "cpu"), ("cuda",)])
+def test_what_is_asked_beside_an_answer_may_lose_the_device_too(providers: tuple[str, ...], tmp_path: Path) -> None:
+    tiny = Tiny()
+    tiny.write(tmp_path / "tiny.efb")
+    engine = on_device(tmp_path / "tiny.efb", providers=providers)
+    before = engine.answer(tiny.samples())
+    engine.parts.on.device._own.break_in(1)  # type: ignore[union-attr]
+    supposed = engine.what_if("a")
+    assert supposed.mode == "blind" and {t.reason for t in supposed.streams.values()} == {"device_lost"}
+    after = engine.answer(tiny.samples())
+    assert after.mode == ("full" if len(providers) == 2 else "blind")
+    assert before.mode == "full"
+
+
+@emulated_only
+def test_an_answer_whose_explanation_loses_the_device_is_given_without_one(tmp_path: Path) -> None:
+    tiny = Tiny()
+    tiny.write(tmp_path / "tiny.efb")
+    samples = tiny.samples()
+    for calls in range(1, 40):
+        engine = on_device(tmp_path / "tiny.efb", providers=("cuda", "cpu"), explain=True)
+        assert engine.answer(samples).attribution
+        engine.parts.on.device._own.break_in(calls)  # type: ignore[union-attr]
+        result = engine.answer(samples)
+        assert result.mode == "full"
+        np.testing.assert_allclose(result.outputs["way"], tiny.truth(samples), rtol=1e-4, atol=1e-5)
+        if engine.parts.provider == "cpu" and not result.attribution:
+            return  # it was lost over the explanation
+    pytest.fail("no call was the explanation's")
+
+
+@emulated_only
 def test_a_device_without_memory_is_refused_and_the_host_taken_where_that_is_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -22,7 +22,7 @@ from edgefuse.pools import pool
 from edgefuse.results import Results
 from edgefuse.stopwatch import Stopwatch
 from edgefuse.streams import new_number
-from edgefuse.types import Judged, Reason, Result, Trust
+from edgefuse.types import F64, Judged, Reason, Result, Trust
 from edgefuse.verdicts import close_derived, judge_in_hand
 from edgefuse.vigil import Listener, Vigil
 
@@ -123,10 +123,11 @@ class Engine:
         watch, last = Stopwatch(), self._last
         judged = [own.lost("what_if") if self.plan.names[i] in lost else own for i, own in enumerate(last.judged)]
         trusts = self._model.fall_back(close_derived(judged, self.plan.streams), watch)
-        outputs, reason = self._model.suppose(trusts)
+        lost_over_it: tuple[Outputs, Reason | None] = (self._model.prior, "device_lost")
+        outputs, reason = self.parts.asked(lambda: self._model.suppose(trusts), lost_over_it)
         if reason is not None:
             trusts = self._model.fall_back([own.lost(reason) for own in judged], watch)
-        explained = self._model.explain(trusts, outputs, watch) if self.plan.config.explain else {}
+        explained = self._explained(trusts, outputs, watch)
         return self._results.of(self._model.head, last.t_ns, outputs, trusts, last.in_domain, watch, explained)
 
     def current(self, t_ns: int) -> Result:
@@ -174,7 +175,7 @@ class Engine:
             self._front.used(judged, trusts)
         self._executor.finish()
         self._last = _Answered(t_ns, judged, in_domain)
-        explained = self._model.explain(trusts, outputs, watch) if self.plan.config.explain else {}
+        explained = self._explained(trusts, outputs, watch)
         return self._results.of(self._model.head, t_ns, outputs, trusts, in_domain, watch, explained)
 
     def _computed(self, t_ns: int, judged: Sequence[Judged], watch: Stopwatch, *, patient: bool) -> _Made:
@@ -195,6 +196,11 @@ class Engine:
             if not (found := self._executor.found()):
                 return judged, trusts, outputs, reason
             judged = [own.found(found.get(i)) for i, own in enumerate(judged)]
+
+    def _explained(self, trusts: Sequence[Trust], outputs: Outputs, watch: Stopwatch) -> dict[str, dict[str, F64]]:
+        if not self.plan.config.explain:
+            return {}
+        return self.parts.asked(lambda: self._model.explain(trusts, outputs, watch), {})
 
     @property
     def _model(self) -> Model:

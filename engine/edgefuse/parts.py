@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from edgefuse.tray import Tray
 from edgefuse.types import Judged
 
 Worth = Callable[[Collection[str]], float | None]
+T = TypeVar("T")
 _LOG = logging.getLogger("edgefuse")
 
 
@@ -107,6 +108,14 @@ class Parts:
             return True
         payload: Any = None if own.sample is None else own.sample.payload
         return isinstance(payload, DevicePayload) and payload.looks.device is not self.on.device
+
+    def asked(self, ask: Callable[[], T], otherwise: T) -> T:
+        """What is asked beside an answer; should a device be lost over it, the other thing."""
+        try:
+            return ask()
+        except DeviceError as error:
+            self.go_on_without(error)
+            return otherwise
 
     def go_on_without(self, error: DeviceError) -> None:
         """The device is lost: build anew with the next provider that is allowed, or be lost. Either is logged.
