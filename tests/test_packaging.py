@@ -148,3 +148,18 @@ def test_required_kernels_make_a_missing_compiler_fatal(tree: Path) -> None:
     done = build(tree, "build_wheel", tree / "fatal", **broken)
     assert done.returncode != 0
     assert not list((tree / "fatal").glob("*.whl"))
+
+
+@pytest.mark.parametrize(("asked", "modules"), [("ON", ["_kernels", "_cuda"]), ("OFF", ["_kernels"]), ("auto", None)])
+def test_cuda_kernels_are_built_by_order_or_where_a_gpu_and_a_compiler_are(
+    asked: str, modules: list[str] | None
+) -> None:
+    if modules is None:
+        here = shutil.which("nvcc") and any(Path("/dev", n).exists() for n in ("nvidiactl", "nvhost-gpu", "nvgpu"))
+        modules = ["_kernels", "_cuda"] if here else ["_kernels"]
+    shown = "import setuptools; setuptools.setup = lambda **given: print([m.name for m in given['ext_modules']])"
+    code = f"{shown}; import runpy; runpy.run_path('setup.py')"
+    environment = {**os.environ, "EDGEFUSE_CUDA": asked}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str([f"edgefuse.{name}" for name in modules]), done.stderr
