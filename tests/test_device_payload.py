@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import weakref
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import edgefuse
 import emulated
-from edgefuse import Engine, RunConfig, kernels
+from edgefuse import Engine, RunConfig, front, kernels
 from edgefuse.device import Device, DeviceArray
 from edgefuse.device_payload import DeviceLooks, DevicePayload
 from edgefuse.doctor import shipped_bundle
+from edgefuse.modalities.agreement import Agreement
 from edgefuse.modalities.sweep import SLOPES
 from edgefuse.reference_looks import ELEVATIONS, SECTORS
 from edgefuse.sources import open_source
@@ -90,7 +92,8 @@ def test_our_copy_is_made_in_order_and_the_owner_may_write_again(engine: Engine)
     device, picture = device_of(engine), payloads()["camera"]
     own = OnGpu(device, picture)
     engine.push("camera", 0, own)
-    device.upload(own.there.part(0, own.there.shape), np.zeros(own.there.shape, np.uint8))
+    device.clear(device.empty((8,), np.uint8))  # something waits in our own queue
+    ctypes.memset(own.there.address, 0, own.there.nbytes)  # what comes next on the owner's stream
     assert engine.step(0).streams["camera"].state == "fresh"
 
 
@@ -141,6 +144,8 @@ def bad(device: Device) -> dict[str, tuple[Any, str]]:
         "shape": (OnGpu(device, picture[..., 0]), "bad_shape"),
         "black": (OnGpu(device, np.zeros_like(picture)), "blackout"),
         "backwards": (reversed_rows, "bad_type"),
+        "of nobody": (OnGpu(device, picture, data=(0xDEADBEEF00, False)), "bad_type"),
+        "cut off": (OnGpu(device, picture, shape=(4000, 4000, 3)), "bad_type"),
         "masked": (OnGpu(device, picture, mask=OnGpu(device, picture)), "bad_type"),
         "no address": (OnGpu(device, picture, data=None), "bad_type"),
         "no shape": (OnGpu(device, picture, shape=None), "bad_type"),
@@ -149,7 +154,10 @@ def bad(device: Device) -> dict[str, tuple[Any, str]]:
     }
 
 
-CASES = ("dtype", "shape", "black", "backwards", "masked", "no address", "no shape", "strange", "no interface")
+CASES = (
+    *("of nobody", "cut off", "dtype", "shape", "black", "backwards"),
+    *("masked", "no address", "no shape", "strange", "no interface"),
+)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -157,6 +165,25 @@ def test_what_is_wrong_with_them_is_a_reason(case: str, engine: Engine) -> None:
     payload, reason = bad(device_of(engine))[case]
     engine.push("camera", 0, payload)
     assert engine.step(0).streams["camera"].reason == reason
+
+
+@pytest.mark.parametrize("shift", [1, 2])
+def test_what_is_not_aligned_is_not_touched(shift: int, engine: Engine) -> None:
+    cloud = payloads()["lidar"]
+    own = OnGpu(device_of(engine), np.zeros((len(cloud) + 1, 4), np.float32))
+    told = {"shape": cloud.shape, "data": (own.there.address + shift, False)}
+    own.__cuda_array_interface__ = {**own.__cuda_array_interface__, **told}
+    for copy in (True, False):
+        engine.push("lidar", 0, own, copy=copy)
+        assert engine.step(0).streams["lidar"].reason == "bad_type"
+        engine.reset()
+
+
+def test_what_cannot_be_compared_as_its_device_is_lost_contradicts_nobody(engine: Engine) -> None:
+    device = device_of(engine)
+    payload: Any = DevicePayload(device.put(payloads()["depth"]), DeviceLooks(device))
+    device._own.break_in(1)  # type: ignore[attr-defined]
+    assert front._error(payload, payload, cast(Agreement, None)) is None
 
 
 def test_a_device_that_is_lost_takes_what_lay_on_it_along(engine: Engine) -> None:

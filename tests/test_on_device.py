@@ -7,6 +7,7 @@ it is this machine's, if it has one.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,16 @@ import pytest
 
 import edgefuse
 import emulated
-from edgefuse import Engine, RunConfig
+from edgefuse import Engine, RunConfig, session
 from edgefuse.device import Device
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import ConfigError, DeviceError
 from edgefuse.fuse_device import DeviceFusion
-from edgefuse.head_device import DeviceHead
 from edgefuse.joins import GATES, Join
 from edgefuse.operators import OPERATORS, subsets
+from edgefuse.pools import Pool
 from edgefuse.replay import replay
+from edgefuse.session import Placement, Session
 from edgefuse.sources import open_source
 from edgefuse.types import Array, Result
 from test_impute import bundle_with
@@ -184,15 +186,58 @@ def test_a_tick_has_one_copy_back_and_one_wait_and_copies_what_is_new_alone() ->
     assert len(new) > 20 and uploads == 2 * 100 + len(new)  # presence and stand-ins every time
 
 
+def fusion_of(engine: Engine) -> DeviceFusion:
+    fusion = engine.parts.model.fusion
+    assert isinstance(fusion, DeviceFusion)
+    return fusion
+
+
 @emulated_only
 @pytest.mark.parametrize("graphs", [True, False])
-def test_fusion_and_head_are_one_graph_where_that_is_wanted(graphs: bool, tmp_path: Path) -> None:
-    head = on_device(shipped_bundle(), cuda_graphs=graphs).parts.model.head
-    assert isinstance(head, DeviceHead)
-    assert (head.launch is not None) == graphs
+def test_the_fusion_is_one_graph_where_that_is_wanted(graphs: bool, tmp_path: Path) -> None:
+    assert (fusion_of(on_device(shipped_bundle(), cuda_graphs=graphs)).launch is not None) == graphs
     Tiny(operator="lmf").write(tmp_path / "tiny.efb")  # joined by the host
-    head = on_device(tmp_path / "tiny.efb").parts.model.head
-    assert isinstance(head, DeviceHead) and head.launch is None
+    assert fusion_of(on_device(tmp_path / "tiny.efb")).launch is None
+
+
+@emulated_only
+def test_a_graph_of_a_model_that_cannot_be_captured_is_run_step_by_step_and_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = session._session
+
+    def picky(model: bytes, ours: Pool, one_thread: bool, on: Placement) -> Any:
+        if on.captured:
+            raise RuntimeError("cannot use the graph capture feature: not all nodes are on the device")
+        return opened(model, ours, one_thread, on)
+
+    monkeypatch.setattr(session, "_session", picky)
+    caplog.set_level(logging.INFO, "edgefuse")
+    engine = on_device(shipped_bundle())
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("not as one CUDA graph" in line and "not all nodes" in line for line in told) == 5
+    assert next(answers(engine, "site:duration_s=1")).t_ns > 0
+
+
+@emulated_only
+def test_a_new_thread_of_the_ticks_captures_graphs_of_its_own_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, host = on_device(shipped_bundle()), edgefuse.load(shipped_bundle())
+    warmed, warm_up = [], Session.warm_up
+
+    def counted(self: Session) -> None:
+        warmed.append(self)
+        warm_up(self)
+
+    monkeypatch.setattr(Session, "warm_up", counted)
+    results: list[Result] = []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: results.extend(answers(engine, "site:duration_s=1")))
+        thread.start()
+        thread.join()
+        engine.reset()
+    assert len(warmed) == 2 * 5  # two threads; four encoders and the head
+    for here, there in zip(answers(host, "site:duration_s=1"), results[: len(results) // 2], strict=True):
+        same(here, there)
 
 
 @emulated_only
@@ -210,7 +255,8 @@ def test_a_graph_that_cannot_be_had_or_answers_otherwise_is_not_launched(
     monkeypatch.setattr(Device, "captured", odd)
     caplog.set_level(logging.INFO, "edgefuse")
     engine, host = on_device(shipped_bundle()), edgefuse.load(shipped_bundle())
-    assert "one by one" in caplog.records[0].getMessage()
+    assert "step by step" in caplog.records[0].getMessage()
+    assert fusion_of(engine).launch is None
     for here, there in zip(answers(host, "site:duration_s=1"), answers(engine, "site:duration_s=1"), strict=True):
         same(here, there)
 
@@ -272,8 +318,10 @@ def test_what_is_asked_beside_an_answer_may_lose_the_device_too(providers: tuple
     engine.parts.on.device._own.break_in(1)  # type: ignore[union-attr]
     supposed = engine.what_if("a")
     assert supposed.mode == "blind" and {t.reason for t in supposed.streams.values()} == {"device_lost"}
+    assert {t.reason for t in engine.what_if("b").streams.values()} == {"device_lost"}  # nothing of it is left
     after = engine.answer(tiny.samples())
     assert after.mode == ("full" if len(providers) == 2 else "blind")
+    assert engine.what_if("b").mode == ("degraded" if len(providers) == 2 else "blind")
     assert before.mode == "full"
 
 

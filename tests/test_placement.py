@@ -77,7 +77,10 @@ def test_a_device_computes_on_our_stream_the_same_way_each_time() -> None:
     options = cuda_options(device())
     assert options["user_compute_stream"] == "4242" and options["device_id"] == "1"
     assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE" and options["use_tf32"] == "0"
-    assert tensorrt_options(device(), Path("/e"))["trt_engine_cache_path"] == "/e"
+    built = tensorrt_options(device(), Path("/e"))
+    assert built["trt_engine_cache_path"] == "/e"
+    switches = {value for name, value in built.items() if name.endswith("_enable")}
+    assert switches == {"True"}  # "1" is refused, and the provider with it
 
 
 @pytest.mark.parametrize("changed", [{"name": "Xavier"}, {"compute_capability": "7.2"}, {"driver": 1}, {"runtime": 1}])
@@ -101,7 +104,7 @@ def test_the_first_build_is_told_graph_by_graph_and_the_next_time_not(
     assert str(tmp_path / "cache" / "tensorrt") in lines[0]
     assert sum("TensorRT builds it" in line and "encoders/" in line for line in lines) == 4
     (engines,) = (tmp_path / "cache" / "tensorrt").iterdir()
-    (engines / "one.engine").touch()
+    assert engines.stat().st_mode & 0o077 == 0
     caplog.clear()
     edgefuse.load(shipped_bundle(), config)
     assert not caplog.records
@@ -112,6 +115,20 @@ def test_a_folder_that_cannot_be_made_is_a_refusal(tmp_path: Path, monkeypatch: 
     (tmp_path / "file").touch()
     config = RunConfig(device="cuda", providers=("tensorrt",), cache_dir=str(tmp_path / "file"))
     with pytest.raises(DeviceError, match="cannot keep engines there: Not a directory"):
+        placement_of("tensorrt", config, "a" * 64)
+
+
+def test_a_build_that_was_broken_off_is_told_again_and_a_folder_of_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulated.put_in(monkeypatch)
+    config = RunConfig(device="cuda", providers=("tensorrt",), cache_dir=str(tmp_path))
+    for _ in range(2):
+        assert placement_of("tensorrt", config, "a" * 64).builds is not None
+    assert len(caplog.records) == 2
+    (engines,) = (tmp_path / "tensorrt").iterdir()
+    engines.chmod(0o770)
+    with pytest.raises(DeviceError, match="others may write engines there"):
         placement_of("tensorrt", config, "a" * 64)
 
 

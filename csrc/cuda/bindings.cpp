@@ -38,18 +38,26 @@ void dense(const py::array& host) {
 
 void upload(Device& device, Address to, const py::array& host) {
   dense(host);
-  device.upload(at<void>(to), host.data(), static_cast<size_t>(host.nbytes()));
+  const void* from = host.data();
+  const auto bytes = static_cast<size_t>(host.nbytes());
+  py::gil_scoped_release unlocked;  // of memory that is not pinned it waits
+  device.upload(at<void>(to), from, bytes);
 }
 
 void download(Device& device, py::array& host, Address from) {
   dense(host);
-  device.download(host.mutable_data(), at<void>(from), static_cast<size_t>(host.nbytes()));
+  void* to = host.mutable_data();
+  const auto bytes = static_cast<size_t>(host.nbytes());
+  py::gil_scoped_release unlocked;
+  device.download(to, at<void>(from), bytes);
 }
 
 template <class Class>
 void bind_memory(Class& device) {
-  device.def("allocate", [](Device& d, size_t bytes) { return reinterpret_cast<Address>(d.allocate(bytes)); });
-  device.def("release", [](Device& d, Address address) { d.release(at<void>(address)); });
+  const auto unlocked = py::call_guard<py::gil_scoped_release>();
+  device.def(
+      "allocate", [](Device& d, size_t bytes) { return reinterpret_cast<Address>(d.allocate(bytes)); }, unlocked);
+  device.def("release", [](Device& d, Address address) { d.release(at<void>(address)); }, unlocked);
   device.def("pinned", &pinned);
   device.def("upload", &upload);
   device.def("download", &download);
@@ -57,6 +65,12 @@ void bind_memory(Class& device) {
   device.def("copy_rows", [](Device& d, Address to, Address from, size_t row_bytes, size_t stride, size_t rows) {
     d.copy_rows(at<void>(to), at<void>(from), row_bytes, stride, rows);
   });
+  device.def(
+      "take_rows",
+      [](Device& d, Address to, Address from, size_t row_bytes, size_t stride, size_t rows, bool has_owner,
+         uintptr_t owner) { d.take_rows(at<void>(to), at<void>(from), row_bytes, stride, rows, has_owner, owner); },
+      py::call_guard<py::gil_scoped_release>());
+  device.def("holds", [](const Device& d, Address address) { return d.holds(at<void>(address)); });
   device.def("clear", [](Device& d, Address to, size_t bytes) { d.clear(at<void>(to), bytes); });
 }
 

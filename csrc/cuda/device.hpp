@@ -4,34 +4,15 @@
 // words of the CUDA runtime, and where they were said; a device that is lost says so in every call from then on.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <cstdint>
-#include <stdexcept>
-#include <string>
+#include <mutex>
 #include <vector>
 
 #include "arguments.hpp"
+#include "current.hpp"
 #include "launch.hpp"
 
 namespace edgefuse::cuda {
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-inline void must(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return;
-  cudaGetLastError();  // else the next launch would be told of it again
-  throw Failure(std::string(what) + ": " + cudaGetErrorString(error));
-}
-
-struct Facts {
-  std::string name;
-  int major, minor, processors, runtime, driver;
-  bool unified;
-  int64_t memory_bytes;
-};
 
 class Device {
  public:
@@ -42,16 +23,23 @@ class Device {
   }
 
   explicit Device(int index) : index_(index) {
-    use();
+    const Current here(index_);
     must(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    must(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking), "making a stream");
+    must(cudaEventCreateWithFlags(&taken_, cudaEventDisableTiming), "an event");
     processors_ = facts().processors;
   }
 
   ~Device() {
+    int before = index_;
+    cudaGetDevice(&before);
     cudaSetDevice(index_);
     for (cudaGraphExec_t graph : graphs_) cudaGraphExecDestroy(graph);
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
+    cudaEventDestroy(taken_);
+    cudaStreamDestroy(aside_);
     cudaStreamDestroy(stream_);
+    cudaSetDevice(before);
   }
   Device(const Device&) = delete;
 
@@ -66,7 +54,7 @@ class Device {
   }
 
   int64_t free_bytes() const {
-    use();
+    const Current here(index_);
     size_t left = 0, total = 0;
     must(cudaMemGetInfo(&left, &total), "asking for its memory");
     return static_cast<int64_t>(left);
@@ -75,18 +63,23 @@ class Device {
   uintptr_t stream() const { return reinterpret_cast<uintptr_t>(stream_); }
 
   void* allocate(size_t bytes) {
-    use();
+    const Current here(index_);
     void* at = nullptr;
     must(cudaMalloc(&at, bytes), "memory for tensors");
     return at;
   }
-  void release(void* at) noexcept {
-    cudaSetDevice(index_);
-    cudaFree(at);
+  void release(void* at) noexcept { cudaFree(at); }  // knows whose it is
+
+  // Is this memory of this device, or managed?
+  bool holds(const void* at) const {
+    cudaPointerAttributes own{};
+    const bool known = cudaPointerGetAttributes(&own, at) == cudaSuccess;
+    cudaGetLastError();
+    return known && own.device == index_ && (own.type == cudaMemoryTypeDevice || own.type == cudaMemoryTypeManaged);
   }
 
   void* pin(size_t bytes) {
-    use();
+    const Current here(index_);
     void* at = nullptr;
     must(cudaMallocHost(&at, bytes), "pinned memory");
     return at;
@@ -98,33 +91,43 @@ class Device {
   void copy(void* to, const void* from, size_t bytes) { move(to, from, bytes, cudaMemcpyDeviceToDevice); }
   // Rows that lie `stride` bytes apart, one after the other.
   void copy_rows(void* to, const void* from, size_t row_bytes, size_t stride, size_t rows) {
-    use();
-    must(cudaMemcpy2DAsync(to, row_bytes, from, stride, row_bytes, rows, cudaMemcpyDeviceToDevice, stream_), "a copy");
+    const Current here(index_);
+    rows_on(stream_, to, from, row_bytes, stride, rows);
+  }
+
+  // The same from somebody else's memory, past whatever is queued here: after what its owner has queued on `owner`, and
+  // before what the owner queues next. Of an owner without a stream the host waits until the copy is made.
+  void take_rows(void* to, const void* from, size_t row_bytes, size_t stride, size_t rows, bool has_owner,
+                 uintptr_t owner) {
+    const Current here(index_);
+    const std::lock_guard<std::mutex> alone(taking_);
+    const auto theirs = reinterpret_cast<cudaStream_t>(owner);
+    if (has_owner) follow(aside_, theirs);
+    rows_on(aside_, to, from, row_bytes, stride, rows);
+    follow(stream_, aside_);
+    if (has_owner) return follow(theirs, aside_);
+    must(cudaStreamSynchronize(aside_), "waiting for a copy");
   }
   void clear(void* at, size_t bytes) {
-    use();
+    const Current here(index_);
     must(cudaMemsetAsync(at, 0, bytes, stream_), "clearing memory");
   }
 
   // What others have queued on a stream of theirs comes before what is queued here from now on.
   void after(uintptr_t other) {
-    use();
-    cudaEvent_t event;
-    must(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event");
-    cudaError_t error = cudaEventRecord(event, reinterpret_cast<cudaStream_t>(other));
-    if (error == cudaSuccess) error = cudaStreamWaitEvent(stream_, event, 0);
-    cudaEventDestroy(event);
-    must(error, "waiting for another stream");
+    const Current here(index_);
+    const std::lock_guard<std::mutex> alone(taking_);
+    follow(stream_, reinterpret_cast<cudaStream_t>(other));
   }
 
   void wait() {
-    use();
+    const Current here(index_);
     must(cudaStreamSynchronize(stream_), "waiting for the device");
   }
 
   // A point of the stream that can be waited for and timed; `again` is one to be moved here, or -1.
   int mark(int again) {
-    use();
+    const Current here(index_);
     if (again < 0) {
       events_.emplace_back();
       must(cudaEventCreate(&events_.back()), "an event");
@@ -142,7 +145,7 @@ class Device {
 
   // All that is queued between the two becomes a graph, which `launch` queues as a whole.
   void begin_graph() {
-    use();
+    const Current here(index_);
     must(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing a graph");
   }
   int end_graph() {
@@ -156,39 +159,80 @@ class Device {
     return static_cast<int>(graphs_.size()) - 1;
   }
   void launch(int graph) {
-    use();
+    const Current here(index_);
     must(cudaGraphLaunch(graphs_.at(graph), stream_), "launching a graph");
   }
 
   int64_t processors() const { return processors_; }
   int64_t tiles(const ProjectArgs& a, Weights w) const { return tiles_of(a, w); }
 
-  void project(const ProjectArgs& a, Weights w) { queue(fuse_project(a, w, stream_), "fuse_project"); }
-  void maps(const MapsArgs& a) { queue(fuse_maps(a, processors_, stream_), "fuse_maps"); }
-  void gate(const GateArgs& a) { queue(fuse_gate(a, stream_), "fuse_gate"); }
-  void subsets(const SubsetsArgs& a, int64_t count) { queue(subset_head(a, count, stream_), "subset_head"); }
-  void area(const Area& a) { queue(picture_area(a, stream_), "picture_area"); }
-  void nearest(const Nearest& a) { queue(depth_nearest(a, stream_), "depth_nearest"); }
-  void grid(const GridArgs& a) { queue(lidar_grid(a, processors_, stream_), "lidar_grid"); }
-  void bad(const float* at, int64_t n, int64_t* out) { queue(count_bad(at, n, out, stream_), "count_bad"); }
+  void project(const ProjectArgs& a, Weights w) {
+    queue([&] { return fuse_project(a, w, stream_); }, "fuse_project");
+  }
+  void maps(const MapsArgs& a) {
+    queue([&] { return fuse_maps(a, processors_, stream_); }, "fuse_maps");
+  }
+  void gate(const GateArgs& a) {
+    queue([&] { return fuse_gate(a, stream_); }, "fuse_gate");
+  }
+  void subsets(const SubsetsArgs& a, int64_t count) {
+    queue([&] { return subset_head(a, count, stream_); }, "subset_head");
+  }
+  void area(const Area& a) {
+    queue([&] { return picture_area(a, stream_); }, "picture_area");
+  }
+  void nearest(const Nearest& a) {
+    queue([&] { return depth_nearest(a, stream_); }, "depth_nearest");
+  }
+  void grid(const GridArgs& a) {
+    queue([&] { return lidar_grid(a, processors_, stream_); }, "lidar_grid");
+  }
+  void bad(const float* at, int64_t n, int64_t* out) {
+    queue([&] { return count_bad(at, n, out, stream_); }, "count_bad");
+  }
 
-  void look(const Picture& p) { queue(picture_grain(p, stream_), "picture_grain"); }
-  void look(const Levels& l) { queue(picture_levels(l, stream_), "picture_levels"); }
-  void look(const Depth& d, int32_t* most) { queue(depth_counts(d, most, stream_), "depth_counts"); }
-  void look(const Cloud& c, int64_t* bad) { queue(cloud_counts(c, bad, stream_), "cloud_counts"); }
-  void look(const Sweep& s, int64_t* counts) { queue(sweep_counts(s, counts, stream_), "sweep_counts"); }
-  void look(const Digest& d) { queue(digest(d, stream_), "digest"); }
+  void look(const Picture& p) {
+    queue([&] { return picture_grain(p, stream_); }, "picture_grain");
+  }
+  void look(const Levels& l) {
+    queue([&] { return picture_levels(l, stream_); }, "picture_levels");
+  }
+  void look(const Depth& d, int32_t* most) {
+    queue([&] { return depth_counts(d, most, stream_); }, "depth_counts");
+  }
+  void look(const Cloud& c, int64_t* bad) {
+    queue([&] { return cloud_counts(c, bad, stream_); }, "cloud_counts");
+  }
+  void look(const Sweep& s, int64_t* counts) {
+    queue([&] { return sweep_counts(s, counts, stream_); }, "sweep_counts");
+  }
+  void look(const Digest& d) {
+    queue([&] { return digest(d, stream_); }, "digest");
+  }
 
  private:
-  void use() const { must(cudaSetDevice(index_), "using the device"); }
-  void queue(cudaError_t error, const char* what) const { must(error, what); }
+  // What is queued on one stream from now on comes after what the other has.
+  void follow(cudaStream_t one, cudaStream_t other) {
+    must(cudaEventRecord(taken_, other), "waiting for another stream");
+    must(cudaStreamWaitEvent(one, taken_, 0), "waiting for another stream");
+  }
+  static void rows_on(cudaStream_t stream, void* to, const void* from, size_t row_bytes, size_t stride, size_t rows) {
+    must(cudaMemcpy2DAsync(to, row_bytes, from, stride, row_bytes, rows, cudaMemcpyDeviceToDevice, stream), "a copy");
+  }
+  template <class Launch>
+  void queue(Launch launch, const char* what) const {
+    const Current here(index_);
+    must(launch(), what);
+  }
   void move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
-    use();
+    const Current here(index_);
     must(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
   }
 
   int index_, processors_ = 1;
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_ = nullptr, aside_ = nullptr;
+  cudaEvent_t taken_ = nullptr;  // moved each time
+  std::mutex taking_;            // sensors push from threads of their own
   std::vector<cudaEvent_t> events_;
   std::vector<cudaGraphExec_t> graphs_;
 };

@@ -1,13 +1,14 @@
-"""Captured: fusion and head as one CUDA graph, launched as a whole, where that gives what they give one by one."""
+"""Captured: all that a fusion queues as one CUDA graph, launched as a whole, where that answers as one by one.
+
+The head is ONNX Runtime's, which captures its own graph: its runs may queue what must not be played twice.
+"""
 
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 import numpy as np
 
-from edgefuse.device import Device
 from edgefuse.errors import BundleError, DeviceError
 from edgefuse.fuse_device import DeviceFusion
 from edgefuse.head_device import DeviceHead
@@ -17,8 +18,8 @@ from edgefuse.types import F32
 _LOG = logging.getLogger("edgefuse")
 
 
-def capture(fusion: DeviceFusion, head: DeviceHead, device: Device) -> bool:
-    """Is one graph launched for both from now on? Not where the host joins, nor where anything refuses or differs.
+def capture(fusion: DeviceFusion, head: DeviceHead) -> bool:
+    """Is one graph launched from now on? Not where the host joins, nor where anything refuses or differs.
 
     Which streams are present is read from device memory, so that one graph does for all; that is tried, too.
     """
@@ -27,17 +28,11 @@ def capture(fusion: DeviceFusion, head: DeviceHead, device: Device) -> bool:
     fusion.try_on(np.sin(np.arange(fusion.size, dtype=np.float32)))
     try:
         apart = _answers(fusion, head)
-        fusion.launched = True
-        head.launch = device.captured(partial(_queue, fusion, head))
+        fusion.capture()
         together = _answers(fusion, head)
     except (BundleError, DeviceError) as error:
-        return _given_up(fusion, head, str(error))
-    return np.array_equal(apart, together) or _given_up(fusion, head, "it answers otherwise")
-
-
-def _queue(fusion: DeviceFusion, head: DeviceHead) -> None:
-    fusion.queue()
-    head.queue()
+        return _given_up(fusion, str(error))
+    return np.array_equal(apart, together) or _given_up(fusion, "it answers otherwise")
 
 
 def _answers(fusion: DeviceFusion, head: DeviceHead) -> F32:
@@ -53,7 +48,7 @@ def _answers(fusion: DeviceFusion, head: DeviceHead) -> F32:
     return np.concatenate(told)
 
 
-def _given_up(fusion: DeviceFusion, head: DeviceHead, why: str) -> bool:
-    fusion.launched, head.launch = False, None
-    _LOG.info("fusion and head are launched one by one, not as one CUDA graph: %s", why)
+def _given_up(fusion: DeviceFusion, why: str) -> bool:
+    fusion.launch = None
+    _LOG.info("the fusion is launched step by step, not as one CUDA graph: %s", why)
     return False

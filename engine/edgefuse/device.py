@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edgefuse.errors import DeviceError
+from edgefuse.errors import DeviceError, EdgefuseError
 from edgefuse.laps import Laps
 from edgefuse.types import U8, Array
 
@@ -128,6 +128,17 @@ class Device:
         _same(to, values)
         self._do("copy", to.address, values.address, values.nbytes)
 
+    def holds(self, address: int) -> bool:
+        """Is this address in memory of this device?"""
+        return bool(self._do("holds", address))
+
+    def take(self, to: DeviceArray, address: int, row_bytes: int, stride: int, rows: int, owner: int | None) -> None:
+        """Copy rows of somebody else's memory: after what its owner has queued on a stream, before what follows there.
+
+        owner: that stream; of none the host waits for the copy, which is past all that is queued here.
+        """
+        self._do("take_rows", to.address, address, row_bytes, stride, rows, owner is not None, owner or 0)
+
     def clear(self, there: DeviceArray) -> None:
         """Queue zeros."""
         self._do("clear", there.address, there.nbytes)
@@ -140,6 +151,12 @@ class Device:
         """Until all that is queued is done. A DeviceError tells of everything that failed meanwhile."""
         self.traffic.waits += 1
         self._do("wait")
+
+    def blame(self, error: EdgefuseError) -> None:
+        """Is an error of somebody who works here the device's own? Then it is raised as that: lost, or no memory."""
+        self.wait()
+        if "llocate memory" in str(error) or "out of memory" in str(error):
+            raise DeviceError(str(error), place=self.place) from error
 
     def mark(self, again: int = -1) -> int:
         """A point in the queue, to be waited for or timed; `again` moves one that there is already."""

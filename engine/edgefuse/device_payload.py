@@ -90,24 +90,27 @@ def interface_of(payload: object) -> Mapping[str, Any] | None:
 
 
 def taken(payload: object, told: Mapping[str, Any], looks: DeviceLooks, *, copy: bool) -> DevicePayload | None:
-    """A payload on the device by its interface, our own copy or the thing itself; None where its layout is not ours.
+    """A payload on the device by its interface, our own copy or the thing itself.
 
-    What its owner has queued so far is waited for on the device. copy: also made where its rows are not dense.
+    None where its layout is not ours, or its memory not this device's. What its owner has queued so far is waited for
+    on the device, and what it queues from now on waits for our copy. copy: also made where its rows are not dense.
     """
-    shape, dtype = tuple(told["shape"]), np.dtype(told["typestr"])
+    shape, dtype, address = tuple(told["shape"]), np.dtype(told["typestr"]), int(told["data"][0])
     inner = math.prod(shape[1:]) * dtype.itemsize
     strides = told.get("strides") or _dense(shape, dtype)
     if not shape or told.get("mask") is not None or strides[1:] != _dense(shape, dtype)[1:] or strides[0] < inner:
         return None
+    aligned = address % dtype.itemsize == strides[0] % dtype.itemsize == 0
+    if not aligned or not looks.device.holds(address) or not looks.device.holds(address + shape[0] * strides[0] - 1):
+        return None
     stream = told.get("stream", _DEFAULT_STREAM)
-    if stream is not None:
-        looks.device.after(int(stream))
-    array = DeviceArray(int(told["data"][0]), shape, dtype, payload)
     if copy or strides[0] != inner:
         own = looks.device.empty(shape, dtype)
-        looks.device.queue("copy_rows", own, array, inner, strides[0], shape[0])
-        array = own
-    return DevicePayload(array, looks)
+        looks.device.take(own, address, inner, strides[0], shape[0], None if stream is None else int(stream))
+        return DevicePayload(own, looks)
+    if stream is not None:
+        looks.device.after(int(stream))
+    return DevicePayload(DeviceArray(address, shape, dtype, payload), looks)
 
 
 def _dense(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:

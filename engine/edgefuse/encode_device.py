@@ -37,6 +37,10 @@ class DeviceEncoder:
         )
         self._session.bind({"input": self._tensor}, {"embedding": embedding.part(0, shape)})
         self._device.clear(self._tensor)
+        self.warm_up()
+
+    def warm_up(self) -> None:
+        """In the thread that will run it; what is encoded stays, as the same comes out again."""
         self._session.warm_up()
 
     def holds(self, sample: Sample) -> bool:
@@ -59,8 +63,8 @@ class DeviceEncoder:
             self._device.queue("count_bad", self._tensor, self._tensor.size, self._into)
         try:
             self._session.run()
-        except BundleError:
-            self._device.wait()  # a device that is lost says so here
+        except BundleError as error:
+            self._device.blame(error)
             self.problem = "graph_failed"
             return
         self._device.queue("count_bad", self._embedding, self._embedding.size, self._out_of)

@@ -121,10 +121,11 @@ class Engine:
         if self._last is None:
             raise UsageError("what_if: no answer has been made yet")
         watch, last = Stopwatch(), self._last
-        judged = [own.lost("what_if") if self.plan.names[i] in lost else own for i, own in enumerate(last.judged)]
+        gone = last.losses != self.parts.losses  # with the device, what that answer was made from
+        why: Reason = "device_lost" if gone else "what_if"
+        judged = [own.lost(why) if gone or self.plan.names[i] in lost else own for i, own in enumerate(last.judged)]
         trusts = self._model.fall_back(close_derived(judged, self.plan.streams), watch)
-        lost_over_it: tuple[Outputs, Reason | None] = (self._model.prior, "device_lost")
-        outputs, reason = self.parts.asked(lambda: self._model.suppose(trusts), lost_over_it)
+        outputs, reason = self.parts.asked(lambda: self._model.suppose(trusts)) or (self._model.prior, "device_lost")
         if reason is not None:
             trusts = self._model.fall_back([own.lost(reason) for own in judged], watch)
         explained = self._explained(trusts, outputs, watch)
@@ -174,7 +175,7 @@ class Engine:
         if pushed:
             self._front.used(judged, trusts)
         self._executor.finish()
-        self._last = _Answered(t_ns, judged, in_domain)
+        self._last = _Answered(t_ns, judged, in_domain, self.parts.losses)
         explained = self._explained(trusts, outputs, watch)
         return self._results.of(self._model.head, t_ns, outputs, trusts, in_domain, watch, explained)
 
@@ -200,7 +201,7 @@ class Engine:
     def _explained(self, trusts: Sequence[Trust], outputs: Outputs, watch: Stopwatch) -> dict[str, dict[str, F64]]:
         if not self.plan.config.explain:
             return {}
-        return self.parts.asked(lambda: self._model.explain(trusts, outputs, watch), {})
+        return self.parts.asked(lambda: self._model.explain(trusts, outputs, watch)) or {}
 
     @property
     def _model(self) -> Model:
@@ -231,6 +232,7 @@ class _Answered:
     t_ns: int
     judged: Sequence[Judged]
     in_domain: bool | None
+    losses: int
 
 
 def load(path: str | os.PathLike[str], config: str | os.PathLike[str] | RunConfig | None = None) -> Engine:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from edgefuse.bundle import Bundle
 from edgefuse.device import DeviceArray
 from edgefuse.encode_device import DeviceEncoder
 from edgefuse.executors import Executor
+from edgefuse.head_device import DeviceHead
 from edgefuse.plan import StreamPlan
 from edgefuse.session import Placement
 from edgefuse.stopwatch import Stopwatch
-from edgefuse.tray import Tray
 from edgefuse.types import Judged, Reason
 
 
@@ -19,12 +20,28 @@ class OnDevice(Executor):
     """Queues each new sample once; a tick waits for the device when it takes the answer, and not before."""
 
     def __init__(
-        self, bundle: Bundle, plans: Sequence[StreamPlan], places: Sequence[DeviceArray], tray: Tray, on: Placement
+        self,
+        bundle: Bundle,
+        plans: Sequence[StreamPlan],
+        places: Sequence[DeviceArray],
+        head: DeviceHead,
+        on: Placement,
     ) -> None:
         """A DeviceError where the device cannot run one of the encoders."""
         pairs = zip(plans, places, strict=True)
-        self._encoders = [DeviceEncoder(bundle, plan, place, tray, on) for plan, place in pairs]
-        self._names = [plan.name for plan in plans]
+        self._encoders = [DeviceEncoder(bundle, plan, place, head.tray, on) for plan, place in pairs]
+        self._names, self._head = [plan.name for plan in plans], head
+        self._thread = threading.local()
+        self._thread.captured, self._captures = True, on.captured
+
+    def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
+        if not self._captures or hasattr(self._thread, "captured"):
+            return
+        # ONNX Runtime keeps CUDA graphs by thread: a new thread of the ticks captures them anew, and not in passing.
+        for encoder in self._encoders:
+            encoder.warm_up()
+        self._head.warm_up()
+        self._thread.captured = True
 
     def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
         encoder, sample = self._encoders[i], verdict.sample

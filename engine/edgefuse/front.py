@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgefuse.device_payload import host_of
+from edgefuse.errors import DeviceError
 from edgefuse.fallback import descend_all
 from edgefuse.health import StreamHealth
-from edgefuse.modalities.agreement import relative_error
+from edgefuse.modalities.agreement import Agreement, relative_error
 from edgefuse.plan import Plan
 from edgefuse.streams import streams_of
-from edgefuse.types import NS_PER_MS, Judged, Reason, Sample, Trust
+from edgefuse.types import NS_PER_MS, Array, Judged, Reason, Sample, Trust
 from edgefuse.verdicts import close_derived
 
 
@@ -77,6 +78,14 @@ class Front:
             return
         self._compared[i] = own.number, other.number
         if abs(own.stamp_ns - other.stamp_ns) <= plan.agreement.within_ms * NS_PER_MS:
-            error = relative_error(host_of(own.payload), host_of(other.payload), plan.agreement)
+            error = _error(own.payload, other.payload, plan.agreement)
             if error is not None:
                 self._healths[i].compared(t_ns, agrees=error <= plan.agreement.max_relative_error)
+
+
+def _error(own: Array, other: Array, agreement: Agreement) -> float | None:
+    """None where they do not overlap, or lie on a device that is lost: then they are soon found to."""
+    try:
+        return relative_error(host_of(own), host_of(other), agreement)
+    except DeviceError:
+        return None

@@ -22,10 +22,11 @@ class DeviceFusion(Fusion):
 
     places     where the encoders write, float32 [size] a stream
     on_device  whether the join is computed there, too
-    launched   by somebody else, who has captured what `queue` queues: `run` only fills in what that reads
+    launch     what `queue` queues as one CUDA graph, where it was captured: see `edgefuse.captured`
     """
 
-    launched = False
+    launch: Callable[[], None] | None = None
+    _capturing = False
 
     def __init__(self, host: Fusion, layout: Layout | None, out: DeviceArray, device: Device) -> None:
         self._host, self._layout, self._out, self._device = host, layout, out, device
@@ -56,17 +57,24 @@ class DeviceFusion(Fusion):
             self._sent[0] = mask_of(self.select.tolist())
             if SUBSTITUTED in self.select:
                 self._stand_ins[:] = self._layout.substitutes
-            if not self.launched:
-                self.queue()
+            (self.launch or self.queue)()
         self._device.lap("fuse")
 
     def queue(self) -> None:
         """Presence and stand-ins are brought to the device, then the kernel is launched."""
         assert self._kernel is not None
         self._device.upload(self._mask, self._sent)
-        if self.launched or SUBSTITUTED in self.select:
+        if self._capturing or SUBSTITUTED in self.select:
             self._device.upload(self._there, self._stand_ins)
         self._kernel()
+
+    def capture(self) -> None:
+        """From now on it is launched as one CUDA graph, that reads presence and stand-ins from pinned memory."""
+        self._capturing = True
+        try:
+            self.launch = self._device.captured(self.queue)
+        finally:
+            self._capturing = False
 
     @property
     def size(self) -> int:

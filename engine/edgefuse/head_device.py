@@ -6,7 +6,6 @@ What is asked of the head beside the tick, its answers to many vectors at once, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -20,12 +19,7 @@ from edgefuse.types import F32, U8
 
 
 class DeviceHead(Head):
-    """As `Head`; `there` is what it reads, float32 on the device, whose first part the fusion writes.
-
-    launch  fusion and head captured as one, where they are: see `edgefuse.captured`
-    """
-
-    launch: Callable[[], None] | None = None
+    """As `Head`; `there` is what it reads, float32 on the device, whose first part the fusion writes."""
 
     def __init__(self, bundle: Bundle, fused: F32, select: U8, tray: Tray, on: Placement) -> None:
         """A DeviceError where the device cannot run it."""
@@ -39,24 +33,23 @@ class DeviceHead(Head):
         self._sent: F32 = self._device.pinned((len(select),), np.float32)
         self._queued = Session(bundle[spec.file], bundle.place(spec.file), on=on)
         self._queued.bind({"fused": self.there.part(0, (1, *shape))}, tray.places)
-        self._queued.warm_up()
+        self.warm_up()
 
     def run(self) -> None:
-        """Queue it, or what was captured of it."""
+        """Queue it: presence bits are brought to where it reads them, then its graph is run."""
         if self._present is not None:
             self._sent[:] = self._present == PRESENT
-        (self.launch or self.queue)()
-        self._device.lap("head")
-
-    def queue(self) -> None:
-        """Presence bits are brought to the device where it reads them, then its graph is run."""
-        if self._present is not None:
             self._device.upload(self.there.part(self._width, self._sent.shape), self._sent)
         try:
             self._queued.run()
-        except BundleError:
-            self._device.wait()  # a device that is lost says so here
+        except BundleError as error:
+            self._device.blame(error)
             raise
+        self._device.lap("head")
+
+    def warm_up(self) -> None:
+        """In the thread that will run it."""
+        self._queued.warm_up()
 
     def outputs(self) -> dict[str, F32]:
         """What the last `run` gave, and all that was queued before it: the one time in a tick that the host waits."""

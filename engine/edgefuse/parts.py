@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from edgefuse.fuse import KernelFusion, MapFusion, fusion_of
 from edgefuse.fuse_device import DeviceFusion
 from edgefuse.head_device import DeviceHead
 from edgefuse.model import Model
-from edgefuse.placement import Refused, first_that_works, placement_of, wanted
+from edgefuse.placement import Refused, built, first_that_works, placement_of, wanted
 from edgefuse.plan import Plan
 from edgefuse.session import Placement
 from edgefuse.streams import copied
@@ -38,13 +39,14 @@ class _Made:
     on: Placement
     model: Model
     executor: Executor
+    looks: DeviceLooks | None = None
 
 
 class Parts:
     """What computes the answers of a bundle, wherever that is.
 
     refused  the providers that were asked for and do not compute them, and why
-    lost     the device is, and the configuration allows no other
+    lost     the device is, and the configuration allows no other; losses: how often one was
     """
 
     def __init__(self, bundle: Bundle, plan: Plan, worth: Worth, config_place: str) -> None:
@@ -53,7 +55,7 @@ class Parts:
         self._untried = wanted(plan.config, config_place)
         self.refused: tuple[Refused, ...] = ()
         self.lost = False
-        self._looks: DeviceLooks | None = None
+        self.losses = 0
         self._build()
 
     @property
@@ -92,10 +94,9 @@ class Parts:
             return None
 
     def _taken(self, kind: str, payload: Any, copy: bool) -> Any:
-        told, device = interface_of(payload), self.on.device
-        if told is not None and device is not None:
-            self._looks = self._looks or DeviceLooks(device)
-            stays = taken(payload, told, self._looks, copy=copy)
+        told, looks = interface_of(payload), self._made.looks
+        if told is not None and looks is not None:
+            stays = taken(payload, told, looks, copy=copy)
             return stays.host() if stays is not None and kind not in KINDS else stays
         if told is None and hasattr(payload, "__dlpack__"):
             there = np.from_dlpack(payload)
@@ -109,13 +110,13 @@ class Parts:
         payload: Any = None if own.sample is None else own.sample.payload
         return isinstance(payload, DevicePayload) and payload.looks.device is not self.on.device
 
-    def asked(self, ask: Callable[[], T], otherwise: T) -> T:
-        """What is asked beside an answer; should a device be lost over it, the other thing."""
+    def asked(self, ask: Callable[[], T]) -> T | None:
+        """What is asked beside an answer; None where a device is lost over it."""
         try:
             return ask()
         except DeviceError as error:
             self.go_on_without(error)
-            return otherwise
+            return None
 
     def go_on_without(self, error: DeviceError) -> None:
         """The device is lost: build anew with the next provider that is allowed, or be lost. Either is logged.
@@ -123,8 +124,9 @@ class Parts:
         It takes as long as loading did, and reads the bundle again.
         """
         self.refused += (Refused(self.on.name, str(error)),)
+        self.losses += 1
         self.executor.close()
-        self._looks = None
+        _keep_for_ever(self._made)
         try:
             self._build()
         except (ConfigError, BundleError):  # the bundle's file may be gone by then
@@ -147,6 +149,11 @@ class Parts:
         self.executor.close()
 
 
+def _keep_for_ever(made: _Made) -> None:
+    """Never take it down, not even at the end: sessions that free CUDA graphs on a lost device end the process."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
+
+
 def _made(name: Provider, bundle: Bundle, plan: Plan, worth: Worth, config_place: str) -> _Made:
     on = placement_of(name, plan.config, bundle.sha256)
     if on.device is not None:
@@ -161,10 +168,11 @@ def _on_device(on: Placement, device: Device, bundle: Bundle, plan: Plan, config
         raise DeviceError("dynamic routing asks one encoder after the other, which is the host's work", place=on.name)
     outputs = {out.name: len(out.prior) for out in bundle.manifest.head.outputs}
     tray = Tray(device, outputs, len(plan.streams))
-    head = DeviceHead(bundle, host.fused, host.select, tray, replace(on, captured=False))
+    head = DeviceHead(bundle, host.fused, host.select, tray, on)
     layout = host.layout if isinstance(host, KernelFusion | MapFusion) else None
     fusion = DeviceFusion(host, layout, head.there.part(0, (host.fused.size,)), device)
     if on.captured:
-        capture(fusion, head, device)
+        capture(fusion, head)
+    built(on)
     model = Model(bundle, plan, fusion, head)
-    return _Made(on, model, OnDevice(bundle, plan.streams, fusion.places, tray, on))
+    return _Made(on, model, OnDevice(bundle, plan.streams, fusion.places, head, on), DeviceLooks(device))

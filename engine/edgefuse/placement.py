@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from edgefuse import gpu_facts
 from edgefuse.config import Provider, RunConfig
 from edgefuse.device import Device
 from edgefuse.errors import ConfigError, DeviceError
@@ -18,6 +19,7 @@ from edgefuse.session import CPU, Placement
 from edgefuse.version import __version__
 
 T = TypeVar("T")
+_BUILT = "complete"
 _LOG = logging.getLogger("edgefuse")
 
 _NAMES: Mapping[Provider, str] = {
@@ -87,7 +89,13 @@ def placement_of(name: Provider, config: RunConfig, bundle_sha256: str) -> Place
         return Placement(name, (cuda,), device, config.cuda_graphs)
     engines = _cache(config) / "tensorrt" / engines_key(device, bundle_sha256)
     trt = (_NAMES[name], tensorrt_options(device, engines))
-    return Placement(name, (trt, cuda), device, builds=not _there(engines, name))
+    return Placement(name, (trt, cuda), device, builds=None if _there(engines, name) else engines)
+
+
+def built(on: Placement) -> None:
+    """All that had to be built has been: the next time nothing is told of it."""
+    if on.builds is not None:
+        (on.builds / _BUILT).touch()
 
 
 def cuda_options(device: Device) -> dict[str, str]:
@@ -101,13 +109,13 @@ def cuda_options(device: Device) -> dict[str, str]:
 
 
 def tensorrt_options(device: Device, engines: Path) -> dict[str, str]:
-    """On our own stream, with what was built kept for the next time."""
+    """On our own stream, with what was built kept for the next time. Its switches are `True` and `False`, not 1, 0."""
     return {
         "device_id": str(device.index),
         "user_compute_stream": str(device.stream),
-        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(engines),
-        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_enable": "True",
         "trt_timing_cache_path": str(engines),
     }
 
@@ -115,20 +123,24 @@ def tensorrt_options(device: Device, engines: Path) -> dict[str, str]:
 def engines_key(device: Device, bundle_sha256: str) -> str:
     """Another name for every bundle, device, driver and version: what was built for one does not fit another."""
     facts = device.facts
-    told = [bundle_sha256, __version__, runtime_version()]
+    libraries = gpu_facts.examine().get("libraries", {})
+    told = [bundle_sha256, __version__, runtime_version(), str(libraries.get("libnvinfer"))]
     told += [str(facts[name]) for name in ("name", "compute_capability", "driver", "runtime")]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
 
 
 def _there(engines: Path, name: str) -> bool:
-    """Is there something built? If not, that is told, and room made for it."""
-    if any(engines.glob("*.engine")):
-        return True
+    """Has all been built? If not, that is told, and room made for it: nobody else's, as engines are programs."""
     try:
-        engines.mkdir(parents=True, exist_ok=True)
+        engines.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = engines.stat()
     except OSError as error:
         raise DeviceError(f"{engines}: cannot keep engines there: {error.strerror or error}", place=name) from error
-    _LOG.warning("TensorRT has nothing yet for this bundle on this device: minutes, once; kept in %s", engines)
+    if own.st_uid != os.getuid() or own.st_mode & 0o022:
+        raise DeviceError(f"{engines}: others may write engines there", place=name)
+    if (engines / _BUILT).exists():
+        return True
+    _LOG.warning("TensorRT has not built all yet for this bundle on this device: minutes, once; kept in %s", engines)
     return False
 
 

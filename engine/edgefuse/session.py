@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from edgefuse.pools import SPIN_US, Pool, bounded_spin, found_shared, pool
 from edgefuse.types import Array
 
 PROVIDERS = ("CPUExecutionProvider",)
-WARM_UPS = 3  # runs: the second captures a CUDA graph, the third launches it
+WARM_UPS = 4  # runs: ONNX Runtime captures a CUDA graph after two, in the third; the fourth launches it
+_LOG = logging.getLogger("edgefuse")
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -45,14 +47,14 @@ class Placement:
     """Who computes graphs: `providers` with their options, the first one asked first; and on which device, None: here.
 
     captured  ONNX Runtime makes a CUDA graph of each graph that it can
-    builds    TensorRT has to build each graph first, which takes its time and is told
+    builds    where TensorRT keeps what it has to build of each graph first, which takes its time and is told
     """
 
     name: Provider
     providers: tuple[tuple[str, Mapping[str, str]], ...]
     device: Device | None = None
     captured: bool = False
-    builds: bool = False
+    builds: Path | None = None
 
 
 CPU = Placement("cpu", tuple((name, {}) for name in PROVIDERS))
@@ -68,15 +70,31 @@ class Session:
         on: who computes it. A DeviceError where a device's provider does not take it.
         """
         self._place, self._on = place, on
-        if on.builds:
-            logging.getLogger("edgefuse").warning("%s: TensorRT builds it for this device", place)
+        if on.builds is not None:
+            _LOG.warning("%s: TensorRT builds it for this device", place)
         self._again = partial(_open, model, one_thread, replace(on, captured=False)) if on.captured else None
         with _translated(place, on):
-            self._session = _open(model, one_thread, on)
+            self._session = self._opened(model, one_thread)
             self.inputs = {port.name: _port(port) for port in self._session.get_inputs()}
             self.outputs = {port.name: _port(port) for port in self._session.get_outputs()}
         self._binding: Any = None
         self._options = None if on.device is None else _unsynchronised()
+
+    def _opened(self, model: bytes, one_thread: bool) -> Any:
+        """As one CUDA graph, where that is wanted and can be: not where a node runs on the host."""
+        try:
+            return _open(model, one_thread, self._on)
+        except Exception as error:
+            if self._again is None:
+                raise
+            return self._apart(error)
+
+    def _apart(self, error: Exception) -> Any:
+        """Not as one CUDA graph, and why."""
+        assert self._again is not None
+        again, self._again = self._again, None
+        _LOG.info("%s: not as one CUDA graph: %s", self._place, _refusal(error))
+        return again()
 
     def expect(self, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
         """Refuse a graph whose interface is not the declared one; a BundleError naming the port.
@@ -115,17 +133,19 @@ class Session:
             raise BundleError(_refusal(error), place=self._place) from error
 
     def warm_up(self) -> None:
-        """Run until nothing is made for the first time any more; on a device a DeviceError where it cannot be run."""
+        """Run until nothing is made for the first time any more; on a device a DeviceError where it cannot be run.
+
+        ONNX Runtime captures a CUDA graph for each thread that runs it: so this is for the thread of the ticks.
+        """
         try:
             self._run_often()
-        except DeviceError:
+        except DeviceError as error:
             if self._again is None:
                 raise
             with _translated(self._place, self._on):
-                self._session = self._again()  # as no CUDA graph: a node may run on the host, or a shape be free
+                self._session = self._apart(error)
             self.bind(*self._kept)
             self._run_often()
-        self._again = None
 
     def _run_often(self) -> None:
         with _translated(self._place, self._on):
@@ -158,7 +178,7 @@ def _session(model: bytes, ours: Pool, one_thread: bool, on: Placement) -> Any:
     options.use_deterministic_compute = True
     options.use_per_session_threads = not ours.shared
     if not ours.shared:
-        options.intra_op_num_threads = 1 if one_thread else ours.threads
+        options.intra_op_num_threads = 1 if one_thread or on.device is not None else ours.threads
         options.inter_op_num_threads = 1
         spin = ("spin_duration_us", str(SPIN_US)) if bounded_spin() else ("allow_spinning", "0")
         options.add_session_config_entry(f"session.intra_op.{spin[0]}", spin[1])

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -81,6 +82,19 @@ class Device {
         std::memcpy(static_cast<char*>(to) + r * row_bytes, static_cast<const char*>(from) + r * stride, row_bytes);
       }
     });
+  }
+  // At once: it is past whatever is queued here, and its owner may write again.
+  void take_rows(void* to, const void* from, size_t row_bytes, size_t stride, size_t rows, bool, uintptr_t) {
+    count_call("a copy");
+    for (size_t r = 0; r < rows; ++r) {
+      std::memcpy(static_cast<char*>(to) + r * row_bytes, static_cast<const char*>(from) + r * stride, row_bytes);
+    }
+  }
+  bool holds(const void* at) const {
+    const auto next = sizes_.upper_bound(const_cast<void*>(at));
+    if (next == sizes_.begin()) return false;
+    const auto& own = *std::prev(next);
+    return static_cast<const char*>(at) < static_cast<const char*>(own.first) + own.second;
   }
   void clear(void* at, size_t bytes) {
     queue("clearing memory", [=] { std::memset(at, 0, bytes); });
@@ -243,7 +257,9 @@ class Device {
 
   void count_call(const char* what) {
     if (left_ > 0) --left_;
-    if (left_ == 0) throw Failure(std::string(what) + ": the device is lost");
+    if (left_ != 0) return;
+    queued_.clear();
+    throw Failure(std::string(what) + ": the device is lost");
   }
   void queue(const char* what, std::function<void()> work) {
     count_call(what);
