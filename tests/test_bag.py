@@ -184,6 +184,16 @@ def test_a_bag_whose_metadata_is_wrong_plays_by_its_file(tmp_path: Path, plugin:
     assert "metadata is not used" in problems[0].what
 
 
+def test_a_bag_of_ros_1_may_lie_alone_in_its_folder_and_of_several_one_is_to_be_named(tmp_path: Path) -> None:
+    own = [("/fix", at(i), fix(at(i), store=ROS1)) for i in range(3)]
+    write_bag1(tmp_path / "one.bag", own)
+    samples, problems = played(tmp_path)
+    assert len(samples) == 3 and problems == []
+    write_bag1(tmp_path / "two.bag", own)
+    with pytest.raises(SourceError, match=r"holds one\.bag, two\.bag, and no metadata\.yaml .* name one"):
+        played(tmp_path)
+
+
 def test_one_stamp_twice_is_for_the_engine_to_judge(tmp_path: Path) -> None:
     told = [("/fix", at(0), fix(at(0))), ("/fix", at(1), fix(at(0)))]
     assert [s.stamp_ns for s in played(write_bag2(tmp_path / "b", told))[0]] == [at(0), at(0)]

@@ -12,7 +12,7 @@ from edgefuse.errors import SourceError
 from edgefuse.types import NS_PER_S
 
 MCAP_END = b"\x89MCAP0\r\n"
-_FILES = ("*.mcap", "*.db3")
+_FILES = ("*.mcap", "*.db3", "*.bag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def open_recording(path: Path) -> Recording:
     """Open a `.bag`, the folder of a ROS 2 bag, an `.mcap` or a `.db3`; SourceError where none of it can be read.
 
     Of a folder whose metadata is wrong the file itself is read, and of an MCAP file that was cut off what is whole:
-    both are problems, not errors.
+    both are problems, not errors. A bag of ROS 1 has no metadata, and may lie alone in its folder.
     """
     if not path.exists():
         raise SourceError("no such file or folder", place=str(path))
@@ -62,9 +62,13 @@ def open_recording(path: Path) -> Recording:
     files = [file for pattern in _FILES for file in sorted(path.glob(pattern))] if path.is_dir() else [path]
     if all(_ended(file) for file in files) and len(files) == 1 and path.is_dir():
         with suppress(SourceError):
-            return Indexed(files[0], [f"metadata is not used: {refused.what}"])
+            told = [] if files[0].suffix == ".bag" else [f"metadata is not used: {refused.what}"]
+            return Indexed(files[0], told)
     if files and all(_is_mcap(file) and file.is_file() for file in files):
         return FromFront(files, path)
+    if len(files) > 1 and not (path / "metadata.yaml").exists():
+        names = ", ".join(file.name for file in files)
+        raise SourceError(f"holds {names}, and no metadata.yaml that joins them: name one", place=str(path))
     raise refused
 
 
