@@ -60,7 +60,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("captured",),
     ("verdicts", "attribution", "results"),
     ("model",),
-    ("worker", "front", "ticks"),
+    ("worker", "front", "ticks", "feeds"),
     ("executors", "offline"),
     ("executor_device",),
     ("parts",),

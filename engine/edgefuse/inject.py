@@ -9,6 +9,7 @@ from edgefuse.campaign import ANY, Campaign, load_campaign, trials_of
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.faults import Fault
+from edgefuse.feeds import unfed
 from edgefuse.limits import need_truth
 from edgefuse.outcome import Outcome
 from edgefuse.progress import Progress
@@ -83,16 +84,11 @@ def inject(
 
 
 def _fed(engine: Engine, recorded: Recorded, tell: Tell, config_place: str) -> dict[str, str]:
-    """Stream -> modality kind of the topic that feeds it; streams without one are told, no stream at all is refused."""
-    topics, offered = recorded.topics, ", ".join(recorded.topics)
-    fed = {plan.name: topics[plan.topic] for plan in engine.plan.streams if plan.topic in topics}
-    if not fed:
-        wanted = ", ".join(plan.topic for plan in engine.plan.streams)
-        raise ConfigError(f"the source offers {offered}; the streams want {wanted}", place=config_place)
-    for plan in engine.plan.streams:
-        if plan.name not in fed:
-            tell(f"note: stream {plan.name!r}: the source has no topic {plan.topic!r}; it offers {offered}")
-    return fed
+    """Stream -> modality kind of the topic that feeds it; streams without one are told."""
+    topics = recorded.topics
+    for note in unfed(engine.plan, topics, config_place):
+        tell(note)
+    return {plan.name: topics[plan.topic] for plan in engine.plan.streams if plan.topic in topics}
 
 
 def _check_streams(campaign: Campaign, kind_of: Mapping[str, str], place: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgefuse.asked import refuse_gap
 from edgefuse.engine import Engine
-from edgefuse.errors import ConfigError
+from edgefuse.feeds import unfed
 from edgefuse.live import LiveTable
 from edgefuse.replay import Tick, injected, replay, same_world
 from edgefuse.sinks import Beside, Setting, Sink, open_sink
@@ -41,7 +41,8 @@ def run(
     opened = open_source(uri)
     opened.want(plan.topic for plan in engine.plan.streams)
     source = injected(engine, opened, config_place)
-    for line in (*_unfed(engine, source, config_place), *_notes(engine, source)):
+    lost = unfed(engine.plan, source.topics, config_place) if source.topics else []
+    for line in (*lost, *_notes(engine, source)):
         tell(line)
     rate_hz = rate_hz or engine.plan.config.tick_hz
     if engine.plan.config.max_tick_gap_ms is not None:
@@ -126,16 +127,6 @@ def losses(engine: Engine, source: Source) -> dict[str, Any]:
     problems = [asdict(problem) for problem in source.problems]
     skipped = sum(problem.count for problem in source.problems)
     return {"skipped": skipped, "problems": problems, "samples": engine.accounts()}
-
-
-def _unfed(engine: Engine, source: Source, config_place: str) -> list[str]:
-    """Streams whose topic the source does not offer, told; a ConfigError when that is all of them."""
-    offered = ", ".join(source.topics)
-    lost = [plan for plan in engine.plan.streams if source.topics and plan.topic not in source.topics]
-    if len(lost) == len(engine.plan.streams):
-        what = f"the source offers {offered}; the streams want {', '.join(plan.topic for plan in lost)}"
-        raise ConfigError(what, place=config_place)
-    return [f"note: stream {p.name!r}: the source has no topic {p.topic!r}; it offers {offered}" for p in lost]
 
 
 def _notes(engine: Engine, source: Source) -> Iterator[str]:
