@@ -5,6 +5,7 @@ All but ONNX Runtime's own part of it, which needs a device.
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -147,9 +148,13 @@ def test_without_a_gpu_a_run_goes_on_where_that_is_allowed_and_says_so(allowed: 
     if "CUDAExecutionProvider" in placement.available_providers():
         pytest.skip("this ONNX Runtime has it")
     (tmp_path / "run.yaml").write_text(f"device: cuda\nproviders: [tensorrt, cuda{', cpu' if allowed else ''}]\n")
-    command = [sys.executable, "-m", "edgefuse.cli", "run", "--source", "site:duration_s=1", "--config", "run.yaml"]
+    options = ["run", "--source", "site:duration_s=1", "--config", "run.yaml", "--json"]
+    command = [sys.executable, "-m", "edgefuse.cli", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == (0 if allowed else 2)
+    if allowed:
+        document = json.loads(done.stdout.splitlines()[-1])
+        assert (document["provider"], len(document["refused"])) == ("cpu", 2)
     told = "answers are computed by cpu" if allowed else "edgefuse: run.yaml: providers: none can be had"
     (line,) = [line for line in done.stderr.splitlines() if told in line]
     assert "tensorrt: " in line and "cuda: " in line and "was built without it" in line

@@ -123,10 +123,11 @@ def span_line(span: Span) -> str:
 
 
 def losses(engine: Engine, source: Source) -> dict[str, Any]:
-    """What the source skipped and what became of every sample, JSON-ready."""
+    """What the source skipped, what became of every sample, and who computed the answers, JSON-ready."""
     problems = [asdict(problem) for problem in source.problems]
     skipped = sum(problem.count for problem in source.problems)
-    return {"skipped": skipped, "problems": problems, "samples": engine.accounts()}
+    computed = {"provider": engine.parts.provider, "refused": list(map(str, engine.parts.refused))}
+    return {"skipped": skipped, "problems": problems, "samples": engine.accounts(), **computed}
 
 
 def _notes(engine: Engine, source: Source) -> Iterator[str]:
