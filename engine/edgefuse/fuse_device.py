@@ -50,7 +50,7 @@ class DeviceFusion(Fusion):
         return self._host.wanted(standing)
 
     def run(self) -> None:
-        """Queue it, if nobody else does."""
+        """Queue it, step by step or as one graph."""
         if self._layout is None:
             self._by_host()
         else:
