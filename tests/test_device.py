@@ -77,6 +77,19 @@ def test_memory_is_given_back_when_nobody_holds_it(device: Device) -> None:
     assert before == device._own.free_bytes
 
 
+def test_lent_memory_stays_for_what_is_queued_and_is_given_back_then(device: Device) -> None:
+    before, values, back = device._own.free_bytes, np.arange(100, dtype=np.float32), np.zeros(100, np.float32)
+    there = device.empty((100,), np.float32, lent=True)
+    device.upload(there, values)
+    device.download(back, there)
+    del there
+    gc.collect()
+    assert before - device._own.free_bytes == 400
+    device.wait()
+    np.testing.assert_array_equal(back, values)
+    assert before == device._own.free_bytes
+
+
 def test_pinned_memory_is_zero_and_of_any_shape(device: Device) -> None:
     for shape in ((2, 3), (0,), ()):
         pinned = device.pinned(shape, np.uint16)

@@ -58,6 +58,8 @@ void bind_memory(Class& device) {
   device.def(
       "allocate", [](Device& d, size_t bytes) { return reinterpret_cast<Address>(d.allocate(bytes)); }, unlocked);
   device.def("release", [](Device& d, Address address) { d.release(at<void>(address)); }, unlocked);
+  device.def("lend", [](Device& d, size_t bytes) { return reinterpret_cast<Address>(d.lend(bytes)); }, unlocked);
+  device.def("give_back", [](Device& d, Address address) { d.give_back(at<void>(address)); }, unlocked);
   device.def("pinned", &pinned);
   device.def("upload", &upload);
   device.def("download", &download);

@@ -11,10 +11,11 @@
 #include "arguments.hpp"
 #include "current.hpp"
 #include "launch.hpp"
+#include "memory.hpp"
 
 namespace edgefuse::cuda {
 
-class Device {
+class Device : public Memory {
  public:
   static int count() {
     int found = 0;
@@ -22,10 +23,8 @@ class Device {
     return found;
   }
 
-  explicit Device(int index) : index_(index) {
+  explicit Device(int index) : Memory(index) {
     const Current here(index_);
-    must(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
-    must(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking), "making a stream");
     must(cudaEventCreateWithFlags(&taken_, cudaEventDisableTiming), "an event");
     processors_ = facts().processors;
   }
@@ -37,8 +36,6 @@ class Device {
     for (cudaGraphExec_t graph : graphs_) cudaGraphExecDestroy(graph);
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
     cudaEventDestroy(taken_);
-    cudaStreamDestroy(aside_);
-    cudaStreamDestroy(stream_);
     cudaSetDevice(before);
   }
   Device(const Device&) = delete;
@@ -61,30 +58,6 @@ class Device {
   }
 
   uintptr_t stream() const { return reinterpret_cast<uintptr_t>(stream_); }
-
-  void* allocate(size_t bytes) {
-    const Current here(index_);
-    void* at = nullptr;
-    must(cudaMalloc(&at, bytes), "memory for tensors");
-    return at;
-  }
-  void release(void* at) noexcept { cudaFree(at); }  // knows whose it is
-
-  // Is this memory of this device, or managed?
-  bool holds(const void* at) const {
-    cudaPointerAttributes own{};
-    const bool known = cudaPointerGetAttributes(&own, at) == cudaSuccess;
-    cudaGetLastError();
-    return known && own.device == index_ && (own.type == cudaMemoryTypeDevice || own.type == cudaMemoryTypeManaged);
-  }
-
-  void* pin(size_t bytes) {
-    const Current here(index_);
-    void* at = nullptr;
-    must(cudaMallocHost(&at, bytes), "pinned memory");
-    return at;
-  }
-  void unpin(void* at) noexcept { cudaFreeHost(at); }
 
   void upload(void* to, const void* from, size_t bytes) { move(to, from, bytes, cudaMemcpyHostToDevice); }
   void download(void* to, const void* from, size_t bytes) { move(to, from, bytes, cudaMemcpyDeviceToHost); }
@@ -229,8 +202,7 @@ class Device {
     must(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
   }
 
-  int index_, processors_ = 1;
-  cudaStream_t stream_ = nullptr, aside_ = nullptr;
+  int processors_ = 1;
   cudaEvent_t taken_ = nullptr;  // moved each time
   std::mutex taking_;            // sensors push from threads of their own
   std::vector<cudaEvent_t> events_;

@@ -88,17 +88,20 @@ class Device:
     def place(self) -> str:
         return f"cuda:{self.index}"
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> DeviceArray:
-        """Memory for an array; what is in it is anybody's guess."""
+    def empty(self, shape: Sequence[int], dtype: Any, *, lent: bool = False) -> DeviceArray:
+        """Memory for an array; what is in it is anybody's guess.
+
+        lent: for what `take` is to fill, which comes and goes; then neither waits for the device.
+        """
         dtype, shape = np.dtype(dtype), tuple(shape)
         nbytes = max(1, math.prod(shape) * dtype.itemsize)
-        memory = _Memory(self._do("allocate", nbytes), self._own.release)
+        take, back = ("lend", self._own.give_back) if lent else ("allocate", self._own.release)
+        memory = _Memory(self._do(take, nbytes), back)
         return DeviceArray(memory.address, shape, dtype, memory)
 
     def pinned(self, shape: Sequence[int], dtype: Any) -> Array:
         """An array of the host's, zeros, that copies can be made from and into while the host goes on."""
-        dtype, shape = np.dtype(dtype), tuple(shape)
-        memory: U8 = self._do("pinned", max(1, math.prod(shape) * dtype.itemsize))
+        memory: U8 = self._do("pinned", max(1, math.prod(shape) * np.dtype(dtype).itemsize))
         memory[:] = 0
         return np.ndarray(shape, dtype, buffer=memory)
 
@@ -133,9 +136,9 @@ class Device:
         return bool(self._do("holds", address))
 
     def take(self, to: DeviceArray, address: int, row_bytes: int, stride: int, rows: int, owner: int | None) -> None:
-        """Copy rows of somebody else's memory: after what its owner has queued on a stream, before what follows there.
+        """Copy rows of somebody's memory, after what `owner`, a stream of theirs, has queued, before what follows.
 
-        owner: that stream; of none the host waits for the copy, which is past all that is queued here.
+        Without one the host waits for the copy, which is past all that is queued here.
         """
         self._do("take_rows", to.address, address, row_bytes, stride, rows, owner is not None, owner or 0)
 

@@ -105,7 +105,7 @@ def taken(payload: object, told: Mapping[str, Any], looks: DeviceLooks, *, copy:
         return None
     stream = told.get("stream", _DEFAULT_STREAM)
     if copy or strides[0] != inner:
-        own = looks.device.empty(shape, dtype)
+        own = looks.device.empty(shape, dtype, lent=True)
         looks.device.take(own, address, inner, strides[0], shape[0], None if stream is None else int(stream))
         return DevicePayload(own, looks)
     if stream is not None:

@@ -1,0 +1,82 @@
+// Memory of a device, and the two streams that use it: one for all work, one aside for what others hand over.
+#pragma once
+
+#include <cstdint>
+
+#include "current.hpp"
+
+namespace edgefuse::cuda {
+
+class Memory {
+ public:
+  explicit Memory(int index) : index_(index) {
+    const Current here(index_);
+    must(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    must(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking), "making a stream");
+    pooled_ = keep_pool();
+  }
+  ~Memory() {
+    cudaStreamDestroy(aside_);
+    cudaStreamDestroy(stream_);
+  }
+  Memory(const Memory&) = delete;
+
+  void* allocate(size_t bytes) {
+    const Current here(index_);
+    void* at = nullptr;
+    must(cudaMalloc(&at, bytes), "memory for tensors");
+    return at;
+  }
+  void release(void* at) noexcept { cudaFree(at); }  // knows whose it is
+
+  // Memory for what comes and goes, out of a pool where the device has one: neither taking nor giving it back waits.
+  // It may be used on `take_rows`'s side at once, and is given back once all that is queued here by then is done.
+  void* lend(size_t bytes) {
+    if (!pooled_) return allocate(bytes);
+    const Current here(index_);
+    void* at = nullptr;
+    must(cudaMallocAsync(&at, bytes, aside_), "memory for a payload");
+    return at;
+  }
+  void give_back(void* at) noexcept {
+    if (!pooled_) return release(at);
+    cudaFreeAsync(at, stream_);
+  }
+
+  // Is this memory of this device, or managed?
+  bool holds(const void* at) const {
+    cudaPointerAttributes own{};
+    const bool known = cudaPointerGetAttributes(&own, at) == cudaSuccess;
+    cudaGetLastError();
+    return known && own.device == index_ && (own.type == cudaMemoryTypeDevice || own.type == cudaMemoryTypeManaged);
+  }
+
+  void* pin(size_t bytes) {
+    const Current here(index_);
+    void* at = nullptr;
+    must(cudaMallocHost(&at, bytes), "pinned memory");
+    return at;
+  }
+  void unpin(void* at) noexcept { cudaFreeHost(at); }
+
+ protected:
+  const int index_;
+  cudaStream_t stream_ = nullptr, aside_ = nullptr;
+
+ private:
+  // The pool keeps what is given back: whether there is one.
+  bool keep_pool() const {
+    int there = 0;
+    cudaMemPool_t pool = nullptr;
+    uint64_t all = UINT64_MAX;
+    const bool kept = cudaDeviceGetAttribute(&there, cudaDevAttrMemoryPoolsSupported, index_) == cudaSuccess && there &&
+                      cudaDeviceGetDefaultMemPool(&pool, index_) == cudaSuccess &&
+                      cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all) == cudaSuccess;
+    cudaGetLastError();
+    return kept;
+  }
+
+  bool pooled_ = false;
+};
+
+}  // namespace edgefuse::cuda
