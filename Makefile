@@ -42,6 +42,7 @@ test-cpp-aarch64: $(DEV)/.installed  ## the C++ tests for aarch64 (NEON), cross-
 	$(BIN)/ctest --test-dir build/aarch64 --output-on-failure
 
 gpu: $(DEV)/.installed  ## the tests on this machine's GPU, and what it measures; needs nvcc, onnxruntime-gpu and a GPU
+	@test -e /dev/nvidiactl -o -e /dev/nvhost-gpu -o -e /dev/nvgpu || { echo "no GPU here: nothing was tested"; exit 1; }
 	$(BIN)/edgefuse doctor
 	$(BIN)/cmake -S . -B build/gpu -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DEDGEFUSE_CUDA=ON \
 	  -DCMAKE_CUDA_ARCHITECTURES=native -DEDGEFUSE_CUDA_PYTHON=ON $(MODULE) -DEDGEFUSE_OUTPUT_DIR=$(CURDIR)/engine/edgefuse

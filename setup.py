@@ -16,6 +16,7 @@ from setuptools.errors import CompileError
 ROOT = Path(__file__).resolve().parent
 REQUIRED = os.environ.get("EDGEFUSE_REQUIRE_KERNELS", "") not in ("", "0")
 CUDA = os.environ.get("EDGEFUSE_CUDA", "AUTO").upper()  # ON for every device, AUTO for the one that is here, or OFF
+CUDA = {"1": "ON", "0": "OFF"}.get(CUDA, CUDA)
 GPUS = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/nvgpu")  # a card; a Jetson, before and after JetPack 6
 ADVICE = (
     "edgefuse is installed without its C++ kernels and will run on NumPy: same answers, slower. "

@@ -150,7 +150,10 @@ def test_required_kernels_make_a_missing_compiler_fatal(tree: Path) -> None:
     assert not list((tree / "fatal").glob("*.whl"))
 
 
-@pytest.mark.parametrize(("asked", "modules"), [("ON", ["_kernels", "_cuda"]), ("OFF", ["_kernels"]), ("auto", None)])
+@pytest.mark.parametrize(
+    ("asked", "modules"),
+    [("ON", ["_kernels", "_cuda"]), ("1", ["_kernels", "_cuda"]), ("OFF", ["_kernels"]), ("auto", None)],
+)
 def test_cuda_kernels_are_built_by_order_or_where_a_gpu_and_a_compiler_are(
     asked: str, modules: list[str] | None
 ) -> None:
