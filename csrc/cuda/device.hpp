@@ -125,7 +125,7 @@ class Device : public Memory {
     cudaGraph_t graph = nullptr;
     must(cudaStreamEndCapture(stream_, &graph), "capturing a graph");
     cudaGraphExec_t made = nullptr;
-    const cudaError_t error = cudaGraphInstantiate(&made, graph, 0);
+    const cudaError_t error = cudaGraphInstantiateWithFlags(&made, graph, 0);
     cudaGraphDestroy(graph);
     must(error, "making a graph");
     graphs_.push_back(made);
