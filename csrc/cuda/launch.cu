@@ -2,26 +2,32 @@
 #include "arguments.hpp"
 #include "launch.hpp"
 
+#if CUDART_VERSION >= 11070
+#define EDGEFUSE_CONSTANT __grid_constant__
+#else
+#define EDGEFUSE_CONSTANT  // older compilers do not know it, and may copy the arguments for each thread
+#endif
+
 namespace edgefuse::cuda {
 namespace {
 
 template <class W, int kVec>
-__global__ void __launch_bounds__(kThreads) project_kernel(const __grid_constant__ ProjectArgs a) {
+__global__ void __launch_bounds__(kThreads) project_kernel(const EDGEFUSE_CONSTANT ProjectArgs a) {
   __shared__ Sums<kVec> sums;
   project_block<W, kVec>(Block{}, a, sums);
 }
 
 template <int kVec>
-__global__ void __launch_bounds__(kThreads) maps_kernel(const __grid_constant__ MapsArgs a) {
+__global__ void __launch_bounds__(kThreads) maps_kernel(const EDGEFUSE_CONSTANT MapsArgs a) {
   maps_block<kVec>(Block{}, a);
 }
 
-__global__ void __launch_bounds__(kThreads) gate_kernel(const __grid_constant__ GateArgs a) {
+__global__ void __launch_bounds__(kThreads) gate_kernel(const EDGEFUSE_CONSTANT GateArgs a) {
   __shared__ GateSums sums;
   gate_block(Block{}, a, sums);
 }
 
-__global__ void __launch_bounds__(kThreads) subset_kernel(const __grid_constant__ SubsetsArgs a) {
+__global__ void __launch_bounds__(kThreads) subset_kernel(const EDGEFUSE_CONSTANT SubsetsArgs a) {
   __shared__ Logits logits;
   subset_block(Block{}, a, logits);
 }
