@@ -163,6 +163,16 @@ def test_on_the_host_there_is_no_device_to_time(stand: Stand) -> None:
     assert on_device(stand).figures == {"device": {"told": "not available: answers are computed by cpu"}}
 
 
+def test_what_is_added_on_a_device_is_not_told_by_bare_calls_on_the_host(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulated.put_in(monkeypatch)
+    config = stand.engine.plan.config.model_copy(update={"device": "cuda"})
+    section = races.overhead(replace(stand, engine=Engine(stand.engine.bundle, config)))
+    assert section.figures == {"added": {"told": "not available: answers are computed by cuda"}}
+    assert not section.timings
+
+
 def test_a_device_is_timed_by_its_own_clock_and_its_copies_are_counted(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 import emulated
 from edgefuse import device as devices
-from edgefuse.device import Device, mask_of
+from edgefuse.device import Device
 from edgefuse.errors import DeviceError
+from edgefuse.fuse_device import mask_of
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "patches",
         "progress",
         "laps",
+        "told",
     ),
     ("vigil", "drawing", "plain_yaml", "container", "pictures"),
     ("ros",),
@@ -63,6 +64,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker", "front", "ticks", "feeds"),
     ("executors", "offline"),
     ("executor_device",),
+    ("parts_device",),
     ("parts",),
     ("engine", "faults", "sinks", "recorded"),
     (

@@ -20,7 +20,7 @@ import emulated
 from edgefuse import Engine, RunConfig, session
 from edgefuse.device import Device
 from edgefuse.doctor import shipped_bundle
-from edgefuse.errors import ConfigError, DeviceError
+from edgefuse.errors import BundleError, ConfigError, DeviceError
 from edgefuse.fuse_device import DeviceFusion
 from edgefuse.joins import GATES, Join
 from edgefuse.operators import OPERATORS, subsets
@@ -340,6 +340,31 @@ def test_an_answer_whose_explanation_loses_the_device_is_given_without_one(tmp_p
         if engine.parts.provider == "cpu" and not result.attribution:
             return  # it was lost over the explanation
     pytest.fail("no call was the explanation's")
+
+
+@emulated_only
+@pytest.mark.parametrize(
+    ("words", "provider"), [("Failed to allocate memory for requested buffer", "cpu"), ("invalid index", "cuda")]
+)
+def test_a_graph_that_fails_is_its_streams_reason_unless_the_device_has_no_memory(
+    words: str, provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = Tiny()
+    tiny.write(tmp_path / "tiny.efb")
+    engine, samples = on_device(tmp_path / "tiny.efb", providers=("cuda", "cpu")), tiny.samples()
+    run = Session.run
+
+    def failing(self: Session) -> None:
+        if self._on.device is not None and self._place.endswith("a.onnx"):
+            raise BundleError(words, place=self._place)
+        run(self)
+
+    monkeypatch.setattr(Session, "run", failing)
+    result = engine.answer(samples)
+    assert engine.parts.provider == provider
+    left = samples if provider == "cpu" else {name: samples[name] for name in ("b", "c")}
+    assert result.streams["a"].reason == (None if provider == "cpu" else "graph_failed")
+    np.testing.assert_allclose(result.outputs["way"], tiny.truth(left), rtol=1e-4, atol=1e-5)
 
 
 @emulated_only

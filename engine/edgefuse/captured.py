@@ -18,21 +18,23 @@ from edgefuse.types import F32
 _LOG = logging.getLogger("edgefuse")
 
 
-def capture(fusion: DeviceFusion, head: DeviceHead) -> bool:
-    """Is one graph launched from now on? Not where the host joins, nor where anything refuses or differs.
+def capture(fusion: DeviceFusion, head: DeviceHead) -> None:
+    """One graph is launched from now on; not where the host joins, nor where anything refuses or differs.
 
     Which streams are present is read from device memory, so that one graph does for all; that is tried, too.
     """
     if not fusion.on_device:
-        return False
+        return
     fusion.try_on(np.sin(np.arange(fusion.size, dtype=np.float32)))
     try:
         apart = _answers(fusion, head)
         fusion.capture()
         together = _answers(fusion, head)
     except (BundleError, DeviceError) as error:
-        return _given_up(fusion, str(error))
-    return np.array_equal(apart, together) or _given_up(fusion, "it answers otherwise")
+        _give_up(fusion, str(error))
+        return
+    if not np.array_equal(apart, together):
+        _give_up(fusion, "it answers otherwise")
 
 
 def _answers(fusion: DeviceFusion, head: DeviceHead) -> F32:
@@ -48,7 +50,6 @@ def _answers(fusion: DeviceFusion, head: DeviceHead) -> F32:
     return np.concatenate(told)
 
 
-def _given_up(fusion: DeviceFusion, why: str) -> bool:
+def _give_up(fusion: DeviceFusion, why: str) -> None:
     fusion.launch = None
     _LOG.info("the fusion is launched step by step, not as one CUDA graph: %s", why)
-    return False

@@ -212,7 +212,7 @@ class Device:
         concat: bool,
         out: DeviceArray,
     ) -> Callable[[], None]:
-        """`kernels.prepared_project` of arrays on the device; mask: uint32 [1], see `mask_of`."""
+        """`kernels.prepared_project` of arrays on the device; mask: uint32 [1], see `fuse_device.mask_of`."""
         kind, width = _KINDS[weights.dtype.name], substitutes.shape[1]
         layout = (x.address, list(dims), list(offsets), weights.address, kind, list(weight_offsets))
         how = (substitutes.address, mask.address, width, activation, reduce, concat, out.address)
@@ -229,11 +229,6 @@ class Device:
             return of(*arguments)
         except self._module.Error as error:
             raise DeviceError(str(error), place=self.place) from error
-
-
-def mask_of(select: Sequence[int]) -> int:
-    """The presence of streams as bits: bit i where stream i is present, bit 16 + i where something stands in for it."""
-    return sum(1 << (i if own == 1 else 16 + i) for i, own in enumerate(select) if own)
 
 
 def _same(there: DeviceArray, here: Array | DeviceArray) -> None:

@@ -30,7 +30,7 @@ class Encoder:
         )
         self._session.bind({"input": self._tensor}, {"embedding": embedding.reshape(1, *plan.embedding_shape)})
         with contextlib.suppress(BundleError):  # the first run is slow by nature; it is not a tick's to wait for
-            self._session.run()
+            self._session.warm_up()
             self.embedding.fill(0.0)
 
     def holds(self, sample: Sample) -> bool:

@@ -6,14 +6,15 @@ embeddings are fetched then, which waits for the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgefuse.device import Device, DeviceArray, mask_of
+from edgefuse.arguments import MAX_STREAMS
+from edgefuse.device import Device, DeviceArray
 from edgefuse.fusion_base import Fusion
 from edgefuse.fusion_layout import Layout
-from edgefuse.reference import SUBSTITUTED, Reduce
+from edgefuse.reference import ABSENT, PRESENT, SUBSTITUTED, Reduce
 from edgefuse.types import F32, U8
 
 
@@ -44,10 +45,9 @@ class DeviceFusion(Fusion):
         width = 0 if layout is None else layout.substitutes.shape[1]
         self._stand_ins = device.pinned((len(sizes), width), np.float32)
         self._there = device.empty(self._stand_ins.shape, np.float32)
+        weights = None if layout is None else layout.weights
+        self._weights = None if weights is None else device.put(weights)
         self._kernel = None if layout is None else self._kernel_of(layout)
-
-    def wanted(self, standing: Callable[[], U8]) -> Iterable[int]:
-        return self._host.wanted(standing)
 
     def run(self) -> None:
         """Queue it, step by step or as one graph."""
@@ -133,9 +133,8 @@ class DeviceFusion(Fusion):
         self._device.upload(self._out, self._fused)
 
     def _kernel_of(self, layout: Layout) -> Callable[[], None]:
-        return self._maps(layout) if layout.weights is None else self._whole(layout)
-
-    def _whole(self, layout: Layout) -> Callable[[], None]:
+        if layout.weights is None:
+            return self._maps(layout)
         if layout.theta is None:
             return self._projection(layout, layout.operator.reduce, layout.operator.concat, self._out)
         rows = self._device.empty(layout.substitutes.shape, np.float32)
@@ -150,9 +149,7 @@ class DeviceFusion(Fusion):
         return run
 
     def _projection(self, layout: Layout, reduce: Reduce, concat: bool, out: DeviceArray) -> Callable[[], None]:
-        assert layout.weights is not None
-        if not hasattr(self, "_weights"):
-            self._weights = self._device.put(layout.weights)
+        assert self._weights is not None
         how = (self._there, self._mask, int(layout.operator.activation), int(reduce), concat, out)
         return self._device.projection(
             self._packed, layout.dims, layout.offsets, self._weights, layout.weight_offsets, *how
@@ -163,3 +160,8 @@ class DeviceFusion(Fusion):
         how = (width, layout.cells, int(operator.activation), int(operator.reduce), operator.concat, self._out)
         given = (self._packed, layout.offsets, self._there, self._mask, *how)
         return lambda: self._device.queue("fuse_maps", *given)
+
+
+def mask_of(select: Sequence[int]) -> int:
+    """The presence of streams as bits: bit i where stream i is present, bit 16 + i where something stands in for it."""
+    return sum(1 << (i if own == PRESENT else MAX_STREAMS + i) for i, own in enumerate(select) if own != ABSENT)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.pools import available_providers
+from edgefuse.told import text
 
 ROOT = Path("/")
 NONE = "none found"
@@ -240,9 +241,4 @@ def _match(place: Path, pattern: str) -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    """The start of a file, without the end of the line; nothing where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES).decode(errors="replace").strip("\x00 \n")
-    except OSError:
-        return ""
+    return text(path, _MOST_BYTES) or ""

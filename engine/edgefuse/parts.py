@@ -11,22 +11,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edgefuse.bundle import Bundle
-from edgefuse.captured import capture
 from edgefuse.config import Provider
-from edgefuse.device import Device, Traffic
+from edgefuse.device import Traffic
 from edgefuse.device_payload import KINDS, DeviceLooks, DevicePayload, interface_of, taken
 from edgefuse.errors import BundleError, ConfigError, DeviceError
-from edgefuse.executor_device import OnDevice
 from edgefuse.executors import Executor, executor_of
-from edgefuse.fuse import KernelFusion, MapFusion, fusion_of
-from edgefuse.fuse_device import DeviceFusion
-from edgefuse.head_device import DeviceHead
 from edgefuse.model import Model
-from edgefuse.placement import Refused, built, first_that_works, placement_of, wanted
+from edgefuse.placement import Refused, first_that_works, placement_of, wanted
 from edgefuse.plan import Plan
 from edgefuse.session import Placement
 from edgefuse.streams import copied
-from edgefuse.tray import Tray
 from edgefuse.types import Judged
 
 Worth = Callable[[Collection[str]], float | None]
@@ -157,22 +151,8 @@ def _keep_for_ever(made: _Made) -> None:
 def _made(name: Provider, bundle: Bundle, plan: Plan, worth: Worth, config_place: str) -> _Made:
     on = placement_of(name, plan.config, bundle.sha256)
     if on.device is not None:
-        return _on_device(on, on.device, bundle, plan, config_place)
+        from edgefuse.parts_device import parts_on
+
+        return _Made(on, *parts_on(on.device, on, bundle, plan, config_place))
     model = Model.of(bundle, plan, config_place)
     return _Made(on, model, executor_of(bundle, plan, model.fusion.embeddings, worth))
-
-
-def _on_device(on: Placement, device: Device, bundle: Bundle, plan: Plan, config_place: str) -> _Made:
-    host = fusion_of(bundle, plan.config.fusion_weights == "float16", config_place)
-    if not host.wants_all:
-        raise DeviceError("dynamic routing asks one encoder after the other, which is the host's work", place=on.name)
-    outputs = {out.name: len(out.prior) for out in bundle.manifest.head.outputs}
-    tray = Tray(device, outputs, len(plan.streams))
-    head = DeviceHead(bundle, host.fused, host.select, tray, on)
-    layout = host.layout if isinstance(host, KernelFusion | MapFusion) else None
-    fusion = DeviceFusion(host, layout, head.there.part(0, (host.fused.size,)), device)
-    if on.captured:
-        capture(fusion, head)
-    built(on)
-    model = Model(bundle, plan, fusion, head)
-    return _Made(on, model, OnDevice(bundle, plan.streams, fusion.places, head, on), DeviceLooks(device))

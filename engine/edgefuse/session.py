@@ -22,7 +22,6 @@ from edgefuse.errors import BundleError, DeviceError
 from edgefuse.pools import SPIN_US, Pool, bounded_spin, found_shared, pool
 from edgefuse.types import Array
 
-PROVIDERS = ("CPUExecutionProvider",)
 WARM_UPS = 4  # runs: ONNX Runtime captures a CUDA graph after two, in the third; the fourth launches it
 _LOG = logging.getLogger("edgefuse")
 
@@ -57,7 +56,7 @@ class Placement:
     builds: Path | None = None
 
 
-CPU = Placement("cpu", tuple((name, {}) for name in PROVIDERS))
+CPU = Placement("cpu", (("CPUExecutionProvider", {}),))
 
 
 class Session:

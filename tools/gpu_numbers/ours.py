@@ -11,7 +11,8 @@ import numpy as np
 from edgefuse import reference_maps
 from edgefuse.algebra import Operator
 from edgefuse.bench.kernels import Layer, multconcat_truth
-from edgefuse.device import Device, DeviceArray, mask_of
+from edgefuse.device import Device, DeviceArray
+from edgefuse.fuse_device import mask_of
 from edgefuse.fusion_layout import starts
 from edgefuse.reference import Activation, Reduce
 from edgefuse.types import F32, Array

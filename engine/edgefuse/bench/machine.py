@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse import kernels
-from edgefuse.bench.told import number, text
 from edgefuse.doctor import RUNTIME, installed
 from edgefuse.gpu_facts import power_mode
 from edgefuse.pools import pool
+from edgefuse.told import number, text
 
 ROOT = Path("/")
 CPUS = "sys/devices/system/cpu"

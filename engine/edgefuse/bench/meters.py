@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgefuse.bench.told import number, text
+from edgefuse.told import number, text
 
 ROOT = Path("/")
 SAMPLE_S = 0.01  # how often a power that only tells the moment is looked at

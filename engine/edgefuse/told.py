@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def text(path: Path) -> str | None:
-    """The file's words, without the end of the line."""
+def text(path: Path, most_bytes: int = -1) -> str | None:
+    """The file's words, without the end of the line; of its first bytes alone, where it should be short."""
     try:
-        return path.read_bytes().decode(errors="replace").strip("\x00 \n") or None
+        with path.open("rb") as file:
+            return file.read(most_bytes).decode(errors="replace").strip("\x00 \n") or None
     except OSError:
         return None
 

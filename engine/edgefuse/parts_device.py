@@ -1,0 +1,36 @@
+"""Parts on a device: model, executor and looks of a bundle, put together there; imported where a GPU is asked for."""
+
+from __future__ import annotations
+
+from edgefuse.bundle import Bundle
+from edgefuse.captured import capture
+from edgefuse.device import Device
+from edgefuse.device_payload import DeviceLooks
+from edgefuse.errors import DeviceError
+from edgefuse.executor_device import OnDevice
+from edgefuse.fuse import KernelFusion, MapFusion, fusion_of
+from edgefuse.fuse_device import DeviceFusion
+from edgefuse.head_device import DeviceHead
+from edgefuse.model import Model
+from edgefuse.placement import built
+from edgefuse.plan import Plan
+from edgefuse.session import Placement
+from edgefuse.tray import Tray
+
+
+def parts_on(
+    device: Device, on: Placement, bundle: Bundle, plan: Plan, config_place: str
+) -> tuple[Model, OnDevice, DeviceLooks]:
+    """Build them. A DeviceError says what the device does not take."""
+    host = fusion_of(bundle, plan.config.fusion_weights == "float16", config_place)
+    if not host.wants_all:
+        raise DeviceError("dynamic routing asks one encoder after the other, which is the host's work", place=on.name)
+    outputs = {out.name: len(out.prior) for out in bundle.manifest.head.outputs}
+    head = DeviceHead(bundle, host.fused, host.select, Tray(device, outputs, len(plan.streams)), on)
+    layout = host.layout if isinstance(host, KernelFusion | MapFusion) else None
+    fusion = DeviceFusion(host, layout, head.there.part(0, (host.fused.size,)), device)
+    if plan.config.cuda_graphs:
+        capture(fusion, head)
+    executor = OnDevice(bundle, plan.streams, fusion.places, head, on)
+    built(on)
+    return Model(bundle, plan, fusion, head), executor, DeviceLooks(device)
