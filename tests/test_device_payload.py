@@ -167,6 +167,25 @@ def test_what_is_wrong_with_them_is_a_reason(case: str, engine: Engine) -> None:
     assert engine.step(0).streams["camera"].reason == reason
 
 
+def test_a_part_of_a_larger_picture_may_end_where_its_memory_ends(engine: Engine) -> None:
+    device, whole = device_of(engine), payloads()["camera"]
+    owner = device.put(whole)
+    own = OnGpu(device, np.ascontiguousarray(whole[:, 28:]))
+    row = whole.strides[0]
+    told = {"data": (owner.address + 28 * 3, False), "strides": (row, 3, 1)}
+    own.__cuda_array_interface__ = {**own.__cuda_array_interface__, **told}
+    same(edgefuse.load(shipped_bundle()).answer({"camera": whole[:, 28:]}), engine.answer({"camera": own}))
+
+
+def test_of_nothing_there_is_no_address_and_the_reason_is_the_hosts(engine: Engine) -> None:
+    host = edgefuse.load(shipped_bundle())
+    for name, nothing in (("lidar", np.zeros((0, 4), np.float32)), ("camera", np.zeros((0, 64, 3), np.uint8))):
+        told = {"shape": nothing.shape, "typestr": nothing.dtype.str, "data": (0, False), "version": 3}
+        there = type("Nothing", (), {"__cuda_array_interface__": told})()
+        here = host.answer({name: nothing}).streams[name].reason
+        assert engine.answer({name: there}).streams[name].reason == here is not None
+
+
 @pytest.mark.parametrize("shift", [1, 2])
 def test_what_is_not_aligned_is_not_touched(shift: int, engine: Engine) -> None:
     cloud = payloads()["lidar"]

@@ -100,8 +100,11 @@ def taken(payload: object, told: Mapping[str, Any], looks: DeviceLooks, *, copy:
     strides = told.get("strides") or _dense(shape, dtype)
     if not shape or told.get("mask") is not None or strides[1:] != _dense(shape, dtype)[1:] or strides[0] < inner:
         return None
+    if math.prod(shape) == 0:  # has no memory, and nothing to be copied
+        return DevicePayload(looks.device.empty(shape, dtype), looks)
     aligned = address % dtype.itemsize == strides[0] % dtype.itemsize == 0
-    if not aligned or not looks.device.holds(address) or not looks.device.holds(address + shape[0] * strides[0] - 1):
+    last = address + (shape[0] - 1) * strides[0] + inner - 1
+    if not aligned or not looks.device.holds(address) or not looks.device.holds(last):
         return None
     stream = told.get("stream", _DEFAULT_STREAM)
     if copy or strides[0] != inner:

@@ -128,11 +128,8 @@ class Parts:
             _LOG.error("%s, and no other is allowed: every answer is the prior", self.refused[-1])
 
     def _build(self) -> None:
-        bundle, plan, worth, config_place = self._how
-        allowed = self._untried
-        made, refused = first_that_works(
-            allowed, lambda name: _made(name, bundle, plan, worth, config_place), config_place
-        )
+        allowed, config_place = self._untried, self._how[-1]
+        made, refused = first_that_works(allowed, lambda name: _made(name, *self._how), config_place)
         self._made, self._untried = made, allowed[len(refused) + 1 :]
         self.refused += refused
         if self.refused:

@@ -121,10 +121,9 @@ def tensorrt_options(device: Device, engines: Path) -> dict[str, str]:
 
 def engines_key(device: Device, bundle_sha256: str) -> str:
     """Another name for every bundle, device, driver and version: what was built for one does not fit another."""
-    facts = device.facts
     from edgefuse import gpu_facts
 
-    libraries = gpu_facts.examine().get("libraries", {})
+    facts, libraries = device.facts, gpu_facts.examine().get("libraries", {})
     told = [bundle_sha256, __version__, runtime_version(), str(libraries.get("libnvinfer"))]
     told += [str(facts[name]) for name in ("name", "compute_capability", "driver", "runtime")]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
