@@ -19,6 +19,7 @@ from edgefuse.bench.races import Stand
 from edgefuse.config import StreamConfig
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import UsageError
+from edgefuse.schema import document_of
 
 SHORT = Profile(rounds=100, starts=1, idle_s=0.5, rates_s=1.0, slice_s=1.0)
 
@@ -148,7 +149,7 @@ def test_children_run_with_the_configuration_of_the_bench() -> None:
 
 
 def test_a_configuration_that_does_not_fit_ends_the_child_with_its_word(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text(RunConfig(streams={"radar": StreamConfig()}).model_dump_json())
+    (tmp_path / "c.json").write_text(json.dumps(document_of(RunConfig(streams={"radar": StreamConfig()}))))
     with pytest.raises(UsageError, match=r"the process of 'engine' ended: .*radar"):
         Child("engine", str(shipped_bundle()), tmp_path / "c.json")
 

@@ -23,6 +23,7 @@ from edgefuse.config import StreamConfig
 from edgefuse.device import Device
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import UsageError
+from edgefuse.schema import changed
 from tiny import Tiny
 
 SMALL = Profile(rounds=40, warmup=3, subset_rounds=10, gaps_s=(0.01,), gap_rounds=(3,))
@@ -167,7 +168,7 @@ def test_what_is_added_on_a_device_is_not_told_by_bare_calls_on_the_host(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulated.put_in(monkeypatch)
-    config = stand.engine.plan.config.model_copy(update={"device": "cuda"})
+    config = changed(stand.engine.plan.config, device="cuda")
     section = races.overhead(replace(stand, engine=Engine(stand.engine.bundle, config)))
     assert section.figures == {"added": {"told": "not available: answers are computed by cuda"}}
     assert not section.timings
@@ -178,7 +179,7 @@ def test_a_device_is_timed_by_its_own_clock_and_its_copies_are_counted(
 ) -> None:
     emulated.put_in(monkeypatch)
     monkeypatch.setattr(Device, "elapsed_ms", lambda self, begin, end: 0.5 * (end - begin))
-    config = stand.engine.plan.config.model_copy(update={"device": "cuda", "cuda_graphs": False})
+    config = changed(stand.engine.plan.config, device="cuda", cuda_graphs=False)
     there = replace(stand, engine=Engine(stand.engine.bundle, config))
     section = on_device(there)
     names = there.engine.plan.names

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra `export` is not installed")
 
+from edgefuse.schema import changed
 from edgefuse_export import FusionModel
 from edgefuse_export.benchmark_table import (
     HEADINGS,
@@ -69,7 +70,7 @@ def test_models_take_turns_at_the_clock() -> None:
 
 def test_the_table_has_its_columns() -> None:
     outcomes = [an_outcome(fold, 0.5 + 0.1 * fold, name) for name in PAIR for fold in (0, 1)]
-    outcomes[3] = outcomes[3].model_copy(update={"loss": None})
+    outcomes[3] = changed(outcomes[3], loss=None)
     table = rows(outcomes, TINY, lambda model: 12.34 if model.fusion.operator.name == "sum" else None)
     lines = text(table).splitlines()
     assert re.split(r" {2,}", lines[0]) == list(HEADINGS)

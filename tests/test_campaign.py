@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import asdict
 
 from edgefuse.campaign import NOT_DUE, Campaign, due, load_campaign, trials_of
 from edgefuse.errors import ConfigError
@@ -88,9 +89,9 @@ def test_what_need_not_be_noticed_is_graded_or_named_with_a_reason() -> None:
 WINDOW = "window: {from_s: 2, to_s: 4}"
 
 REFUSED = {
-    "window: {from_s: 2, to_s: 4}": "kinds: Field required",
-    "kinds: [off]": "window: Field required",
-    f"kinds: []\n{WINDOW}": "kinds: Tuple should have at least 1 item",
+    "window: {from_s: 2, to_s: 4}": "kinds: is missing",
+    "kinds: [off]": "window: is missing",
+    f"kinds: []\n{WINDOW}": "kinds: expected list of length >= 1",
     f"kinds: [off, blak]\n{WINDOW}": "kinds.1: no fault or family 'blak'; families: transport, ",
     f"kinds: [off]\nseeds: 1\n{WINDOW}": "seeds: unknown key",
     f"kinds: [off]\nseed: -1\n{WINDOW}": "seed: ",
@@ -104,8 +105,8 @@ REFUSED = {
     f"kinds: [off]\nlimits: {{max_undetected: -1}}\n{WINDOW}": "limits.max_undetected: ",
     f"kinds: [off]\nlimits: {{max_detection_ticks: {{blak: 3}}}}\n{WINDOW}": "limits.max_detection_ticks: no fault",
     f"kinds: [off]\nlimits: {{max_detection_ticks: soon}}\n{WINDOW}": "limits.max_detection_ticks: ",
-    f"kinds: [off]\nlimits: {{max_recovery_ticks: 2.5}}\n{WINDOW}": "limits.max_recovery_ticks.any: ",
-    f"kinds: [off]\nlimits: {{min_retention: 1.2}}\n{WINDOW}": "limits.min_retention.any: ",
+    f"kinds: [off]\nlimits: {{max_recovery_ticks: 2.5}}\n{WINDOW}": "limits.max_recovery_ticks: expected int",
+    f"kinds: [off]\nlimits: {{min_retention: 1.2}}\n{WINDOW}": "limits.min_retention: expected float <= 1.0",
     f"kinds: [off]\nlimits: {{min_mra: true}}\n{WINDOW}": "limits.min_mra: ",
     "[off]": "is not a mapping",
     "kinds: [off": "is not plain YAML",
@@ -145,6 +146,6 @@ def test_what_does_not_fit_the_recording_is_told_with_its_path(changes: dict[str
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "campaigns").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_shipped_campaigns_can_be_read_and_set_limits(path: Path) -> None:
-    limits = load_campaign(path).limits.model_dump()
+    limits = asdict(load_campaign(path).limits)
     assert any(limit is not None for limit in limits.values())
     assert set(yaml.safe_load(path.read_text())["kinds"]) <= {*KINDS, *FAMILIES, False}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import edgefuse
-from edgefuse.config import RunConfig, load_config, parse_config
+from edgefuse.config import RunConfig, load_config, parse_config, steps_of
 from edgefuse.errors import ConfigError
 from tiny import Tiny
 
@@ -20,7 +20,7 @@ def test_known_keys_are_read() -> None:
     config = parse_config(b"tick_hz: 5\nstreams:\n  camera: {topic: image_02, ladder: [hold, mean]}\n", "x.yaml")
     assert config.tick_hz == 5.0
     assert config.streams["camera"].topic == "image_02"
-    assert [step.rung for step in config.streams["camera"].ladder or ()] == ["hold", "mean"]
+    assert [step.rung for step in steps_of(config.streams["camera"].ladder or ())] == ["hold", "mean"]
 
 
 @pytest.mark.parametrize(
@@ -28,22 +28,22 @@ def test_known_keys_are_read() -> None:
     [
         (b"tick_hzz: 5", r"x\.yaml: tick_hzz: unknown key"),
         (b"streams: {camera: {max_age: 5}}", r"streams\.camera\.max_age: unknown key"),
-        (b"tick_hz: 1e3", r"tick_hz: .*number \(given '1e3'\)"),
+        (b"tick_hz: 1e3", r"tick_hz: expected float, got str \(given '1e3'\)"),
         (b"tick_hz: .nan", r"tick_hz"),
-        (b"tick_hz: 0", r"tick_hz: .*greater than or equal to 0\.001"),
+        (b"tick_hz: 0", r"tick_hz: expected float >= 0\.001 \(given "),
         (b"tick_hz: yes", r"tick_hz: "),
         (b"tick_hz: 5\ntick_hz: 6", r"key 'tick_hz' stands twice"),
-        (b"ladder: [hold, pray]", r"ladder\.1\.rung: .*'hold', 'impute', 'mean', 'token' or 'mask'"),
-        (b"ladder: []", r"ladder: .*at least 1"),
+        (b"ladder: [hold, pray]", r"ladder\.1: must be one of 'hold', 'impute', 'mean', 'token', 'mask'"),
+        (b"ladder: []", r"ladder: expected list of length >= 1"),
         (b"seed: 2020-01-01", r"x\.yaml: "),
         (b"- a\n- b", r"not a mapping"),
         (b"a: [", r"not plain YAML"),
         (b"a: !!python/object/apply:os.system ['true']", r"not plain YAML"),
         (b"[" * 5000, r"not plain YAML"),
         (b"\xff\xfe\xfa", r"not plain YAML"),
-        (b"faults: [{stream: a, kind: off, from_s: 1}]", r"faults\.0\.to_s: Field required"),
-        (b"tick_hz: 1.0e-300", r"tick_hz: .*greater than or equal to 0\.001"),
-        (b"wait_ms: 1.0e+305", r"wait_ms: .*less than or equal to 1000000000"),
+        (b"faults: [{stream: a, kind: off, from_s: 1}]", r"faults\.0\.to_s: is missing"),
+        (b"tick_hz: 1.0e-300", r"tick_hz: expected float >= 0\.001 \(given "),
+        (b"wait_ms: 1.0e+305", r"wait_ms: expected float <= 1000000000\.0"),
         (b"deadline_ms: 1.0e+13", r"deadline_ms"),
         (b"streams: {a: {max_age_ms: 1.0e+305}}", r"streams\.a\.max_age_ms"),
         (b"streams: {a: {period_ms: 1.0e-9}}", r"streams\.a\.period_ms"),

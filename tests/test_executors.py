@@ -19,6 +19,7 @@ from edgefuse.aside import Aside
 from edgefuse.config import FaultConfig, StreamConfig
 from edgefuse.executors import Eager, Timed
 from edgefuse.replay import injected, replay
+from edgefuse.schema import document_of
 from edgefuse.sources.base import Source
 from edgefuse.types import NS_PER_MS, Sample
 from tiny import Tiny
@@ -347,7 +348,7 @@ def test_an_embedding_that_overflows_closes_the_gate_and_the_sample_before_is_he
 
 def test_a_bundle_that_does_not_load_leaves_no_thread(tmp_path: Path) -> None:
     bundle = Tiny().write(tmp_path / "tiny.efb")
-    fields = bundle.manifest.model_dump(mode="json", exclude={"files"})
+    fields = document_of(bundle.manifest, "files")
     files = {name: bundle[name] for name in bundle.manifest.files}
     files["encoders/c.onnx"] = files["encoders/b.onnx"]
     edgefuse.bundle.write(tmp_path / "odd.efb", fields, files)

@@ -17,6 +17,7 @@ pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 import edgefuse  # noqa: E402
 from edgefuse.datasheet import Datasheet, SubsetFigure, read_datasheet  # noqa: E402
 from edgefuse.offline import Offline  # noqa: E402
+from edgefuse.schema import document_of, validate  # noqa: E402
 from edgefuse.sources import Source, numbered  # noqa: E402
 from edgefuse.types import Sample  # noqa: E402
 from edgefuse.verify import verify  # noqa: E402
@@ -137,7 +138,7 @@ def test_a_regression_is_measured_by_its_mean_absolute_error_and_less_is_better(
             told = model({n: given[n] for n in figure.streams})["speed"].numpy()
         assert figure.value == pytest.approx(float(np.abs(told - truth).mean()), rel=1e-4)
     assert all(f.ece is None and f.bias == () for f in sheet.subsets)
-    assert Datasheet.model_validate(sheet.model_dump()).worse(0.6, 0.5)
+    assert validate(Datasheet, document_of(sheet)).worse(0.6, 0.5)
     assert "%" not in table(sheet) and f"{sheet.subsets[0].value:.4g}  [" in table(sheet)
     with pytest.raises(ExportError, match="output 'speed' is no class output"):
         retrofit(offline, "speed", whole, whole, quiet)
@@ -225,7 +226,7 @@ def test_of_many_streams_some_subsets_are_asked_about() -> None:
 
 def test_of_subsets_that_were_not_measured_the_expectation_is_told_from_the_others_with_its_error() -> None:
     names = [f"s{k}" for k in range(10)]
-    worth = dict(zip(names, np.linspace(0.01, 0.09, 10), strict=True))
+    worth = dict(zip(names, np.linspace(0.01, 0.09, 10).tolist(), strict=True))
 
     def truth(streams: Any) -> float:
         return 0.3 + sum(worth[n] for n in streams) - 0.002 * len(streams) ** 2
@@ -259,7 +260,7 @@ def test_the_verb_writes_a_bundle_that_says_what_to_expect(
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     engine = edgefuse.load(out)
     sheet = read_datasheet(engine.bundle)
-    assert sheet is not None and sheet.model_dump(mode="json") == told["datasheet"]
+    assert sheet is not None and document_of(sheet) == told["datasheet"]
     assert engine.bundle.manifest.fallback.ladder == ("hold", told["rung"])
     expected = engine.answer(raw_samples()[0]).expected
     assert expected is not None and expected.value == 0.75

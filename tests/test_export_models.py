@@ -149,7 +149,7 @@ REFUSED: dict[str, Callable[[], FusionModel]] = {
     "stream 'a': unknown kind 'sonar'": lambda: FusionModel(
         {"a": Stream("sonar", nn.Linear(3, 2), 2)}, "sum", 4, nn.Linear(4, 3), [WAY]
     ),
-    "stream 'a': shape: Field required": lambda: FusionModel(
+    "stream 'a': shape: is missing": lambda: FusionModel(
         {"a": Stream("vector", nn.Linear(3, 2), 2)}, "sum", 4, nn.Linear(4, 3), [WAY]
     ),
     "stream 'Front': name": lambda: FusionModel({"Front": vector()}, "sum", 4, nn.Linear(4, 3), [WAY]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from msgspec.structs import asdict
+
 from edgefuse.config import FaultConfig, parse_config
 from edgefuse.faults import KINDS, Fault
 from page_tools import tool
@@ -24,12 +26,12 @@ def test_every_kind_has_one_line() -> None:
 
 def test_the_example_is_a_configuration() -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.S)
-    faults = [Fault(**fault.model_dump()) for fault in parse_config(example.encode(), "page").faults]
+    faults = [Fault(**asdict(fault)) for fault in parse_config(example.encode(), "page").faults]
     assert len(faults) == 2 and all(fault.kind in KINDS for fault in faults)
 
 
 def test_the_configuration_and_the_page_have_the_defaults_of_a_fault() -> None:
     plain = Fault("a", "off", 0.0, 1.0)
-    assert Fault(**FaultConfig(stream="a", kind="off", from_s=0.0, to_s=1.0).model_dump()) == plain
+    assert Fault(**asdict(FaultConfig(stream="a", kind="off", from_s=0.0, to_s=1.0))) == plain
     for name, default in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGE.read_text(), re.M):
         assert getattr(plain, name) == float(default)

@@ -17,6 +17,7 @@ import edgefuse  # noqa: E402
 from edgefuse.config import RunConfig  # noqa: E402
 from edgefuse.errors import BundleError  # noqa: E402
 from edgefuse.operators import OPERATORS  # noqa: E402
+from edgefuse.schema import document_of  # noqa: E402
 from edgefuse.types import Array  # noqa: E402
 from edgefuse_export import ClassOutput, ExportError, FusionModel, Stream, export_bundle  # noqa: E402
 from edgefuse_export.gate import torch_answers  # noqa: E402
@@ -120,7 +121,7 @@ def test_a_map_of_another_grid_is_refused_with_the_stream_and_both_shapes(tmp_pa
 def test_a_bundle_whose_grid_differs_is_refused_at_load(tmp_path: Path) -> None:
     export_bundle(tmp_path / "maps.efb", model_of("sum"), name="maps", samples=samples())
     bundle = edgefuse.load(tmp_path / "maps.efb").bundle
-    fields = bundle.manifest.model_dump(mode="json", exclude={"files"})
+    fields = document_of(bundle.manifest, "files")
     fields["fusion"]["grid"] = [3, 6]
     files = {name: bundle[name] for name in bundle.manifest.files}
     edgefuse.bundle.write(tmp_path / "odd.efb", fields, files)

@@ -17,6 +17,7 @@ from edgefuse.faults import Fault, FaultySource
 from edgefuse.front import Front
 from edgefuse.plan import Plan, make_plan
 from edgefuse.replay import replay, replay_trust
+from edgefuse.schema import changed
 from edgefuse.sources import Source, open_source
 from edgefuse.types import NS_PER_S, Trust
 from tiny import Tiny
@@ -74,7 +75,10 @@ def test_what_is_trusted_is_what_an_engine_trusts(site: Source) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("depth: {agrees_with: {stream: gps}}", "Field required"),
+        (
+            "depth: {agrees_with: {stream: gps}}",
+            "focal_px: is missing; centre_px: is missing; T_depth_lidar: is missing",
+        ),
         (
             "camera: {agrees_with: {%s}}",
             r"streams\.camera\.agrees_with: a depth stream can agree with a lidar; this is camera",
@@ -115,8 +119,8 @@ def test_memory_does_not_grow_with_what_has_passed() -> None:
 
 def test_a_contradiction_that_can_seldom_be_checked_does_not_let_the_stream_back_in_between(site: Source) -> None:
     config = load_config(SITE)
-    slow = config.streams.get("lidar", StreamConfig()).model_copy(update={"fresh_ms": 2000.0, "max_age_ms": 3000.0})
-    config = config.model_copy(update={"streams": {**config.streams, "lidar": slow}})
+    slow = changed(config.streams.get("lidar", StreamConfig()), fresh_ms=2000.0, max_age_ms=3000.0)
+    config = changed(config, streams={**config.streams, "lidar": slow})
     faults = [Fault("lidar", "slow", 2.0, 60.0), Fault("depth", "depth_scale", 3.0, 60.0, severity=5)]
     told = [trust["depth"].reason for _, trust in watched(planned(config), FaultySource(site, faults))]
     first = told.index("disagrees")

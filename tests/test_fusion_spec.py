@@ -38,7 +38,7 @@ def plain(operator: str, **more: Any) -> dict[str, Any]:
         (plain("gated_fusion"), r"fusion: operator 'gated_fusion' joins exactly 2 streams, not 3"),
         (plain("sum", activation="relu"), r"fusion: activation 'relu': operator 'sum' has 'identity'"),
         (plain("sum", rank=3), r"fusion: operator 'sum' has no rank, the model says 3"),
-        (plain("sum", rank=0), r"fusion\.rank: .*greater than or equal to 1"),
+        (plain("sum", rank=0), r"fusion\.rank: expected int >= 1"),
         (plain("gated", grid=[2, 2]), r"fusion: operator 'gated' does not join feature maps"),
         (plain("sum", grid=[2, 2]), r"streams\.a\.embedding_dim: 4 channels, the fusion joins maps of 8"),
         (plain("sum", grid=[60000, 60000]), r"fusion: \d+ values are more than"),
@@ -47,7 +47,10 @@ def plain(operator: str, **more: Any) -> dict[str, Any]:
         (plain("sum", routes=ROUTES), r"fusion: routes and operator 'dynamic' go together"),
         (plain("dynamic"), r"fusion: routes and operator 'dynamic' go together"),
         (plain("dynamic", routes={**ROUTES, "gate_streams": ["z"]}), r"fusion\.routes: no stream 'z'"),
-        (plain("dynamic", routes={**ROUTES, "branches": []}), r"fusion\.routes\.branches: .*at least 1"),
+        (
+            plain("dynamic", routes={**ROUTES, "branches": []}),
+            r"fusion\.routes\.branches: expected list of length >= 1",
+        ),
         (plain("dynamic", routes=ROUTES), r"gate\.onnx is used but not listed"),
         (plain("graph"), r"fusion: width and operator 'graph' go together"),
         (plain("sum", width=8), r"fusion: width and operator 'graph' go together"),
@@ -60,7 +63,7 @@ def test_a_fusion_that_does_not_fit_is_named_with_its_field(fusion: dict[str, An
 
 def test_more_streams_than_a_kernel_takes_are_refused(tmp_path: Path) -> None:
     tiny = Tiny({f"s{i}": 2 for i in range(17)}, "sum")
-    with pytest.raises(BundleError, match=r"streams: .*at most 16"):
+    with pytest.raises(BundleError, match=r"streams: expected list of length <= 16"):
         tiny.write(tmp_path / "x.efb")
 
 

@@ -21,6 +21,7 @@ import edgefuse  # noqa: E402
 from edgefuse import Engine  # noqa: E402
 from edgefuse.executors import Inline  # noqa: E402
 from edgefuse.operators import OPERATORS  # noqa: E402
+from edgefuse.schema import document_of  # noqa: E402
 from edgefuse.types import Array, Judged  # noqa: E402
 from edgefuse_export import ClassOutput, ExportError, FusionModel, OnnxFusion, Stream, export_bundle  # noqa: E402
 from edgefuse_export.gate import torch_answers  # noqa: E402
@@ -294,7 +295,7 @@ def test_a_gate_stream_whose_embedding_overflows_is_lost_before_the_gate_looks(
 
 def test_a_stand_in_makes_no_branch_feasible_and_sound_streams_are_heard(routes: tuple[FusionModel, Path]) -> None:
     bundle = edgefuse.load(routes[1]).bundle
-    fields = bundle.manifest.model_dump(mode="json", exclude={"files"})
+    fields = document_of(bundle.manifest, "files")
     fields["fallback"] = {"ladder": ["mean"], "blocks": ["mean"], "file": "fallback.bin"}
     files = {name: bundle[name] for name in bundle.manifest.files} | {"fallback.bin": b"\0" * 4 * sum(DIMS.values())}
     edgefuse.bundle.write(routes[1].with_name("mean.efb"), fields, files)

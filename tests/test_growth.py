@@ -12,6 +12,7 @@ pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 
 from dataclasses import replace  # noqa: E402
 
+from edgefuse.schema import changed  # noqa: E402
 from edgefuse_export import growth  # noqa: E402
 from edgefuse_export.cli import main  # noqa: E402
 from edgefuse_export.growth import AXES, Grown, markdown, sized  # noqa: E402
@@ -37,7 +38,7 @@ def test_streams_are_of_the_four_kinds_in_turn() -> None:
 def test_one_size_grows_and_the_rest_stays(given: dict[str, object], field: str) -> None:
     base, grown = sized(), sized(**given)  # type: ignore[arg-type]
     for name, size in grown.streams.items():
-        assert size.model_copy(update={field: getattr(base.streams[name], field)}) == base.streams[name]
+        assert changed(size, **{field: getattr(base.streams[name], field)}) == base.streams[name]
         assert getattr(size, field) == given[field]
 
 

@@ -20,7 +20,7 @@ KERNEL_SOURCES = sorted(path for ending in ("hpp", "cpp", "cuh", "cu") for path 
 # The floors of the engine, ground first. A file imports from lower floors only; a folder is one room.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("reasons",),
-    ("errors", "types", "version", "files", "buffers", "colours", "_kernels", "_cuda"),
+    ("errors", "types", "version", "files", "buffers", "colours", "complaints", "_kernels", "_cuda"),
     (
         "joins",
         "calibration",

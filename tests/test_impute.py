@@ -13,6 +13,7 @@ from edgefuse.bundle import Bundle
 from edgefuse.engine import Engine
 from edgefuse.errors import BundleError
 from edgefuse.impute import shapes
+from edgefuse.schema import document_of
 from tiny import DIM, Tiny
 
 
@@ -66,7 +67,7 @@ def test_nothing_left_is_blind(tmp_path: Path) -> None:
 def test_a_file_of_another_size_or_not_finite_is_named(tmp_path: Path) -> None:
     tiny = Tiny()
     bundle, _ = bundle_with(tmp_path, tiny)
-    fields = bundle.manifest.model_dump(mode="json", exclude={"files"})
+    fields = document_of(bundle.manifest, "files")
     data = bundle["impute.bin"]
     for wrong, words in ((data[4:], "bytes, the maps"), (b"\x00\x00\xc0\x7f" + data[4:], "non-finite")):
         broken = bundles.write(tmp_path / "b.efb", fields, {**bundle.files, "impute.bin": wrong})

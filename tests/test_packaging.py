@@ -34,7 +34,7 @@ SHIPPED = [
 ]
 SHIPPED += ["LICENSE", "README.md", "constraints.txt"]
 NOT_SOURCE = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
-RUNTIME = {"numpy", "onnxruntime", "opencv-python-headless", "pydantic", "pyyaml"}
+RUNTIME = {"numpy", "onnxruntime", "msgspec", "opencv-python-headless", "pyyaml"}
 
 pytest.importorskip("pybind11", reason="the build needs pybind11 and cmake")
 

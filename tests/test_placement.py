@@ -23,6 +23,7 @@ from edgefuse.device import Device
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import ConfigError, DeviceError
 from edgefuse.placement import cuda_options, engines_key, first_that_works, placement_of, tensorrt_options, wanted
+from edgefuse.schema import validate
 
 FACTS = {"name": "Orin", "compute_capability": "8.7", "driver": 12060, "runtime": 12060}
 
@@ -41,7 +42,7 @@ def device(**facts: object) -> Device:
     ],
 )
 def test_who_is_asked_and_in_which_order(config: dict[str, Any], names: tuple[str, ...]) -> None:
-    assert wanted(RunConfig.model_validate(config), "run.yaml") == names
+    assert wanted(validate(RunConfig, config), "run.yaml") == names
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_who_is_asked_and_in_which_order(config: dict[str, Any], names: tuple[st
 )
 def test_what_cannot_go_together_is_refused_with_its_key(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        wanted(RunConfig.model_validate(config), "run.yaml")
+        wanted(validate(RunConfig, config), "run.yaml")
 
 
 def test_the_first_that_works_is_taken_and_the_others_are_remembered() -> None:

@@ -33,9 +33,9 @@ def test_the_page_has_the_table() -> None:
 
 
 def test_the_example_of_the_page_on_trust_is_a_configuration() -> None:
-    from edgefuse.config import parse_config
+    from edgefuse.config import parse_config, steps_of
 
     (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "trust.md").read_text(), re.S)
     config = parse_config(example.encode(), "trust.md")
-    assert config.streams["camera"].ladder is not None
-    assert config.streams["camera"].ladder[0].max_age_ms == 300.0
+    ladder = config.streams["camera"].ladder or ()
+    assert steps_of(ladder)[0].max_age_ms == 300.0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.command import finish
+from edgefuse.schema import changed
 
 if TYPE_CHECKING:
     from edgefuse.bench.section import Section
@@ -51,7 +52,7 @@ def _measure(arguments: argparse.Namespace) -> int:
 
     profile = load_profile(arguments.profile) if arguments.profile is not None else Profile()
     if arguments.rounds is not None:
-        profile = profile.model_copy(update={"rounds": arguments.rounds})
+        profile = changed(profile, rounds=arguments.rounds)
     budget = None if arguments.budget is None else load_budget(arguments.budget)
     write = None if arguments.out is None else page_writer(arguments.out)
     engine = load(arguments.bundle or shipped_bundle(), arguments.config)

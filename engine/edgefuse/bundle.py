@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgefuse.complaints import complaint
 from edgefuse.container import MANIFEST, Contents, pack, read_regular, spans
 from edgefuse.errors import BundleError
 from edgefuse.files import write_whole
 from edgefuse.manifest import Manifest
-from edgefuse.schema import complaint, validate
+from edgefuse.schema import validate
 
 MAX_MANIFEST_BYTES = 1 << 20  # room for the labels of thousands of known places
 

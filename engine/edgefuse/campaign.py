@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from msgspec import Meta, field
 
+from edgefuse.complaints import Wrong
 from edgefuse.config import load_as
 from edgefuse.errors import ConfigError
 from edgefuse.faults import FAMILIES, KINDS, Fault
@@ -38,42 +39,34 @@ def due(kind: str) -> bool:
     return not KINDS[kind].graded and kind not in NOT_DUE
 
 
-def _for_any(given: object) -> object:
-    return {ANY: given} if isinstance(given, int | float) else given
+def by_name(limit: Value | dict[str, Value] | None) -> dict[str, Value]:
+    """A limit as a table of what it is for; a number alone is for any."""
+    if limit is None:
+        return {}
+    return limit if isinstance(limit, dict) else {ANY: limit}
 
 
-def _known(name: str) -> str:
+def _refuse_unknown(name: str, *path: str) -> None:
     if name not in KINDS and name not in FAMILIES:
-        raise ValueError(f"no fault or family {name!r}; families: {', '.join(FAMILIES)}; faults: {', '.join(KINDS)}")
-    return name
+        known = f"families: {', '.join(FAMILIES)}; faults: {', '.join(KINDS)}"
+        raise Wrong((path, f"no fault or family {name!r}; {known}"))
 
 
-def _known_keys(by_kind: dict[str, Value]) -> dict[str, Value]:
-    for name in by_kind:
-        if name != ANY:
-            _known(name)
-    return by_kind
-
-
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Severity = Annotated[int, Field(ge=1, le=5)]
-CountsByKind = Annotated[dict[str, Count], BeforeValidator(_for_any), AfterValidator(_known_keys)]
-SharesByKind = Annotated[dict[str, Fraction], BeforeValidator(_for_any), AfterValidator(_known_keys)]
-SharesByStream = Annotated[dict[str, Fraction], BeforeValidator(_for_any)]
-KindOrFamily = Annotated[str, AfterValidator(_known)]
+Count = Annotated[int, Meta(ge=0, le=10**9)]
+Severity = Annotated[int, Meta(ge=1, le=5)]
+Counts = Count | dict[str, Count]
+Shares = Fraction | dict[str, Fraction]
 
 
 class Window(Strict):
     """When faults happen: [from_s, to_s) after the first sample. The first second belongs to the engine's start."""
 
-    from_s: Annotated[float, Field(ge=1.0)]
+    from_s: Annotated[float, Meta(ge=1.0)]
     to_s: Positive
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Window:
+    def __post_init__(self) -> None:
         if self.to_s <= self.from_s:
             raise ValueError(f"to_s {self.to_s:g} is not after from_s {self.from_s:g}")
-        return self
 
 
 class Storm(Strict):
@@ -83,11 +76,16 @@ class Storm(Strict):
     longest_s: Positive = 4.0
     rest_s: Positive = 5.0
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Storm:
+    def __post_init__(self) -> None:
         if self.longest_s < self.shortest_s:
             raise ValueError(f"longest_s {self.longest_s:g} is below shortest_s {self.shortest_s:g}")
-        return self
+
+
+# Limits that are of faults; `min_retention` is of streams.
+BY_KIND = (
+    *("max_detection_ticks", "max_detection_samples", "max_recovery_ticks", "max_recovery_samples"),
+    "min_accuracy",
+)
 
 
 class Limits(Strict):
@@ -97,16 +95,22 @@ class Limits(Strict):
     Ticks and samples are counted as `edgefuse.scores` says; accuracies are shares of the answers that are right.
     """
 
-    max_detection_ticks: CountsByKind | None = None
-    max_detection_samples: CountsByKind | None = None
-    max_recovery_ticks: CountsByKind | None = None
-    max_recovery_samples: CountsByKind | None = None
+    max_detection_ticks: Counts | None = None
+    max_detection_samples: Counts | None = None
+    max_recovery_ticks: Counts | None = None
+    max_recovery_samples: Counts | None = None
     max_false_alarms: Count | None = None
     max_undetected: Count | None = None
-    min_retention: SharesByStream | None = None
-    min_accuracy: SharesByKind | None = None
+    min_retention: Shares | None = None
+    min_accuracy: Shares | None = None
     min_mra: Fraction | None = None
     min_ra: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        for limit in BY_KIND:
+            for name in by_name(getattr(self, limit)):
+                if name != ANY:
+                    _refuse_unknown(name, limit)
 
 
 class Campaign(Strict):
@@ -119,20 +123,24 @@ class Campaign(Strict):
     times       how often the recording is played, one time after the other
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
     mode: Literal["each", "storm"] = "each"
-    kinds: Annotated[tuple[KindOrFamily, ...], Field(min_length=1)]
-    streams: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = (1, 3, 5)
+    kinds: Annotated[tuple[str, ...], Meta(min_length=1)]
+    streams: Annotated[tuple[Name, ...], Meta(min_length=1)] | None = None
+    severities: Annotated[tuple[Severity, ...], Meta(min_length=1)] = (1, 3, 5)
     window: Window
     through: Literal["answer", "trust"] = "answer"
-    times: Annotated[int, Field(ge=1, le=10_000)] = 1
-    storm: Storm = Field(default_factory=Storm)
+    times: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    storm: Storm = field(default_factory=Storm)
     delay_ms: NotNegative = 300.0
     jump_s: Finite = 100.0
     share: Fraction = 0.3
-    drift_ppm: Annotated[float, Field(ge=-1e6, le=1e6)] = 100.0
-    limits: Limits = Field(default_factory=Limits)
+    drift_ppm: Annotated[float, Meta(ge=-1e6, le=1e6)] = 100.0
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for i, name in enumerate(self.kinds):
+            _refuse_unknown(name, "kinds", str(i))
 
 
 @dataclass(frozen=True, slots=True)

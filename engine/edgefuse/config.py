@@ -6,32 +6,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from msgspec import Meta, field
 
+from edgefuse.complaints import complaint
 from edgefuse.errors import ConfigError
-from edgefuse.schema import (
-    Finite,
-    Fraction,
-    Milliseconds,
-    Model,
-    Name,
-    NotNegative,
-    Positive,
-    Strict,
-    WaitMs,
-    complaint,
-    validate,
-)
+from edgefuse.schema import Finite, Fraction, Milliseconds, Model, Name, NotNegative, Positive, Strict, WaitMs, validate
 from edgefuse.types import Reason, Rung
 
 MAX_CONFIG_BYTES = 1 << 20
-
-
-def _step(given: object) -> object:
-    if isinstance(given, str):
-        return {"rung": given}
-    # What has been looked at here counts as Python's own, where a list is no tuple.
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()} if isinstance(given, dict) else given
 
 
 class LadderStep(Strict):
@@ -47,13 +29,18 @@ class LadderStep(Strict):
     unless: tuple[Reason, ...] = ()
 
 
-Ladder = Annotated[tuple[Annotated[LadderStep, BeforeValidator(_step)], ...], Field(min_length=1)]
+Ladder = Annotated[tuple[Rung | LadderStep, ...], Meta(min_length=1)]
+
+
+def steps_of(ladder: Ladder) -> tuple[LadderStep, ...]:
+    """The rungs of a ladder in their order, where a name alone stands for a step without conditions."""
+    return tuple(step if isinstance(step, LadderStep) else LadderStep(rung=step) for step in ladder)
 
 
 class AnyOf(Strict):
     """A demand that any one of these streams meets."""
 
-    any_of: Annotated[tuple[Name, ...], Field(min_length=1)]
+    any_of: Annotated[tuple[Name, ...], Meta(min_length=1)]
 
 
 class StreamConfig(Strict):
@@ -77,7 +64,7 @@ class StreamConfig(Strict):
     fresh_ms: Milliseconds | None = None
     max_age_ms: Milliseconds | None = None
     period_ms: Milliseconds | None = None
-    silent_periods: Annotated[float, Field(ge=1.0, le=1000.0)] = 3.0
+    silent_periods: Annotated[float, Meta(ge=1.0, le=1000.0)] = 3.0
     min_rate: Fraction = 0.7
     choose: Literal["newest", "nearest", "interpolated"] = "newest"
     clock: Name | None = None
@@ -85,8 +72,8 @@ class StreamConfig(Strict):
     agrees_with: dict[str, Any] | None = None
     ladder: Ladder | None = None
     derived_from: Name | None = None
-    preprocess: dict[str, Any] = Field(default_factory=dict)
-    checks: dict[str, Any] = Field(default_factory=dict)
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    checks: dict[str, Any] = field(default_factory=dict)
 
 
 class FaultConfig(Strict):
@@ -97,10 +84,10 @@ class FaultConfig(Strict):
     from_s: NotNegative
     to_s: Positive
     delay_ms: WaitMs = 300.0
-    jump_s: Annotated[float, Field(ge=-1e9, le=1e9)] = 100.0
-    severity: Annotated[int, Field(ge=1, le=5)] = 3
+    jump_s: Annotated[float, Meta(ge=-1e9, le=1e9)] = 100.0
+    severity: Annotated[int, Meta(ge=1, le=5)] = 3
     share: Fraction = 0.3
-    drift_ppm: Annotated[float, Field(ge=-1e6, le=1e6)] = 100.0
+    drift_ppm: Annotated[float, Meta(ge=-1e6, le=1e6)] = 100.0
 
 
 Provider = Literal["tensorrt", "cuda", "cpu"]
@@ -130,14 +117,14 @@ class RunConfig(Strict):
     max_tick_gap_ms      a longer silence of the ticks is a fault; ten times their longest recent gap where not said
     """
 
-    tick_hz: Annotated[float, Field(ge=1e-3, le=1000.0)] = 10.0
-    threads: Annotated[int, Field(ge=0, le=256)] = 0
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
+    tick_hz: Annotated[float, Meta(ge=1e-3, le=1000.0)] = 10.0
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
     providers: tuple[Provider, ...] = ()
     cuda_graphs: bool = True
     cache_dir: str | None = None
     shared_pool: bool = True
-    recover_samples: Annotated[int, Field(ge=1, le=10_000)] = 5
+    recover_samples: Annotated[int, Meta(ge=1, le=10_000)] = 5
     future_tolerance_ms: WaitMs = 50.0
     fusion_weights: Literal["float32", "float16"] = "float32"
     wait_ms: WaitMs = 0.0
@@ -149,9 +136,9 @@ class RunConfig(Strict):
     explain: bool = False
     max_tick_gap_ms: Milliseconds | None = None
     ladder: Ladder | None = None
-    streams: dict[Name, StreamConfig] = Field(default_factory=dict)
+    streams: dict[Name, StreamConfig] = field(default_factory=dict)
     faults: tuple[FaultConfig, ...] = ()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
 
 
 def load_config(path: str | os.PathLike[str]) -> RunConfig:

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgefuse.bundle import Bundle
 from edgefuse.datasheet import read_datasheet
+from edgefuse.schema import document_of
 
 
 def facts(bundle: Bundle) -> dict[str, Any]:
@@ -18,11 +19,11 @@ def facts(bundle: Bundle) -> dict[str, Any]:
         "domain": manifest.domain,
         "sha256": bundle.sha256,
         "size_bytes": sum(spec.size_bytes for spec in manifest.files.values()),
-        "streams": [stream.model_dump(mode="json") for stream in manifest.streams],
-        "fusion": manifest.fusion.model_dump(mode="json"),
-        "outputs": [output.model_dump(mode="json") for output in manifest.head.outputs],
+        "streams": [document_of(stream) for stream in manifest.streams],
+        "fusion": document_of(manifest.fusion),
+        "outputs": [document_of(output) for output in manifest.head.outputs],
         "ladder": list(manifest.fallback.ladder),
-        "datasheet": sheet.model_dump(mode="json") if sheet else None,
+        "datasheet": document_of(sheet) if sheet else None,
         "provenance": dict(manifest.provenance),
     }
 

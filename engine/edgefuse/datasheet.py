@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from msgspec import Meta
 
 from edgefuse.bundle import Bundle, strict_json
 from edgefuse.calibration import NONE, Calibration
+from edgefuse.complaints import complaint
 from edgefuse.errors import BundleError
 from edgefuse.manifest import OutputSpec
-from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, complaint, validate
+from edgefuse.schema import Finite, Fraction, Name, NotNegative, Positive, Strict, validate
 from edgefuse.types import Expected, Rung, Trust
 
 Z_95 = 1.959963984540054  # standard deviations on either side of a normal mean that hold 95 %
@@ -27,8 +28,8 @@ class Figure(Strict):
     value: Finite
     low: Finite
     high: Finite
-    n: Annotated[int, Field(ge=1)]
-    recordings: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Meta(ge=1)]
+    recordings: Annotated[int, Meta(ge=1)] | None = None
 
 
 class SubsetFigure(Figure):
@@ -39,7 +40,7 @@ class SubsetFigure(Figure):
     latency_ms    median of what these streams cost on `latency_of`: encoders, fusion and head, nothing cached
     """
 
-    streams: Annotated[tuple[Name, ...], Field(min_length=1)]
+    streams: Annotated[tuple[Name, ...], Meta(min_length=1)]
     temperature: Positive = 1.0
     bias: tuple[Finite, ...] = ()
     ece: Fraction | None = None
@@ -49,7 +50,7 @@ class SubsetFigure(Figure):
 class RungFigure(Figure):
     """With these streams present, and every other one on this rung of the fallback ladder."""
 
-    streams: Annotated[tuple[Name, ...], Field(min_length=1)]
+    streams: Annotated[tuple[Name, ...], Meta(min_length=1)]
     rung: Rung
 
 

@@ -12,7 +12,7 @@ from edgefuse.pools import pool
 from edgefuse.ros.sockets import limit_bytes, too_small
 
 _TOLD_APART = ("kernels", "thread_pool", "packages", "notes", "gpu")
-RUNTIME = ("numpy", "onnxruntime", "PyYAML", "pydantic", "opencv-python-headless")
+RUNTIME = ("numpy", "onnxruntime", "PyYAML", "msgspec", "opencv-python-headless")
 
 
 def shipped_bundle() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from msgspec import Meta
 
 from edgefuse.schema import FileName, Strict
 from edgefuse.types import Rung
@@ -17,7 +17,7 @@ class ImputeSpec(Strict):
     """
 
     file: FileName
-    rank: Annotated[int, Field(ge=1, le=1 << 16)] | None = None
+    rank: Annotated[int, Meta(ge=1, le=1 << 16)] | None = None
     folded: bool = False
 
 
@@ -27,17 +27,15 @@ class FallbackSpec(Strict):
     subset_trained: has the model learned to answer from subsets of its streams? None where nobody said.
     """
 
-    ladder: Annotated[tuple[Rung, ...], Field(min_length=1)] = ("hold", "mask")
+    ladder: Annotated[tuple[Rung, ...], Meta(min_length=1)] = ("hold", "mask")
     blocks: tuple[Literal["mean", "token"], ...] = ()
     file: FileName | None = None
     impute: ImputeSpec | None = None
     subset_trained: bool | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> FallbackSpec:
+    def __post_init__(self) -> None:
         if bool(self.blocks) != (self.file is not None):
             raise ValueError("blocks and file go together")
         known = {"hold", "mask", *self.blocks} | ({"impute"} if self.impute else set())
         if lost := [rung for rung in self.ladder if rung not in known]:
             raise ValueError(f"rung {lost[0]!r}: the bundle holds nothing for it")
-        return self

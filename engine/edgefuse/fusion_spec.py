@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from msgspec import Meta
 
 from edgefuse.operators import OPERATORS
 from edgefuse.schema import Dim, FileName, Name, Strict
@@ -13,7 +13,7 @@ from edgefuse.schema import Dim, FileName, Name, Strict
 class BranchSpec(Strict):
     """One branch of dynamic routing: the streams it needs, and its expert as a graph of their embeddings."""
 
-    streams: Annotated[tuple[Name, ...], Field(min_length=1)]
+    streams: Annotated[tuple[Name, ...], Meta(min_length=1)]
     file: FileName
 
 
@@ -21,8 +21,8 @@ class RouteSpec(Strict):
     """Dynamic routing: the gate as a graph of its own streams and `present`, and the branches it picks from."""
 
     gate: FileName
-    gate_streams: Annotated[tuple[Name, ...], Field(min_length=1)]
-    branches: Annotated[tuple[BranchSpec, ...], Field(min_length=1, max_length=256)]
+    gate_streams: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    branches: Annotated[tuple[BranchSpec, ...], Meta(min_length=1, max_length=256)]
 
 
 class FusionSpec(Strict):
@@ -44,8 +44,7 @@ class FusionSpec(Strict):
     width: Dim | None = None
     routes: RouteSpec | None = None
 
-    @model_validator(mode="after")
-    def _known(self) -> FusionSpec:
+    def __post_init__(self) -> None:
         if self.operator not in OPERATORS:
             raise ValueError(f"unknown operator {self.operator!r}; known: {', '.join(OPERATORS)}")
         own = OPERATORS[self.operator].activation.name.lower()
@@ -57,4 +56,3 @@ class FusionSpec(Strict):
             raise ValueError("stored is of weights that a kernel reads")
         if (self.width is not None) != (self.operator == "graph"):
             raise ValueError("width and operator 'graph' go together")
-        return self

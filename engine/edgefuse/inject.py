@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from edgefuse.campaign import ANY, Campaign, load_campaign, trials_of
+from edgefuse.campaign import ANY, Campaign, by_name, load_campaign, trials_of
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.faults import Fault
@@ -93,7 +93,7 @@ def _fed(engine: Engine, recorded: Recorded, tell: Tell, config_place: str) -> d
 
 def _check_streams(campaign: Campaign, kind_of: Mapping[str, str], place: str) -> None:
     """A limit for a stream that is not there would never be held against anything."""
-    for stream in campaign.limits.min_retention or {}:
+    for stream in by_name(campaign.limits.min_retention):
         if stream != ANY and stream not in kind_of:
             what = f"no stream {stream!r} that the source feeds; there are {', '.join(kind_of)}"
             raise ConfigError(what, place=f"{place}: limits.min_retention.{stream}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgefuse.campaign import ANY, Limits, due
+from edgefuse.campaign import ANY, Limits, by_name, due
 from edgefuse.errors import ConfigError
 from edgefuse.faults import KINDS
 from edgefuse.findings import TrialOutcome
@@ -67,10 +67,10 @@ def checks_of(outcome: Outcome) -> list[Check]:
     found = [Check("left out", "all", "all", outcome.left_out, 0, False, "stopped")] if outcome.left_out else []
     found += [check for trial in outcome.replays for check in _answers(trial)]
     for limit, figure in _COUNTS.items():
-        found += _by_row(outcome, limit, figure, getattr(limits, limit) or {})
+        found += _by_row(outcome, limit, figure, by_name(getattr(limits, limit)))
     found += _totals(outcome, limits)
-    found += _retention(outcome, limits.min_retention or {})
-    found += _accuracy(outcome, limits.min_accuracy or {})
+    found += _retention(outcome, by_name(limits.min_retention))
+    found += _accuracy(outcome, by_name(limits.min_accuracy))
     found += _robustness(outcome, limits)
     return found
 

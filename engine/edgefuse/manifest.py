@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from msgspec import Meta, field
 
 from edgefuse.arguments import MAX_STREAMS
 from edgefuse.fallback_spec import FallbackSpec
@@ -17,14 +17,14 @@ SCHEMA_VERSION = 1
 MAX_TENSOR_VALUES = 1 << 26  # of one sample: 256 MiB of float32
 # Inputs of the portable graph and parameters of the fusion that a stream of the same name would shadow.
 RESERVED_NAMES = ("join", "present", "fused", "scores")
-Size = Annotated[int, Field(ge=0, le=1 << 31)]
+Size = Annotated[int, Meta(ge=0, le=1 << 31)]
 
 
 class FileSpec(Strict):
     """Size and hash of one file of the bundle."""
 
     size_bytes: Size
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class StreamSpec(Strict):
@@ -32,7 +32,7 @@ class StreamSpec(Strict):
 
     name: Name
     kind: Name
-    preprocess: dict[str, Any] = Field(default_factory=dict)
+    preprocess: dict[str, Any] = field(default_factory=dict)
     tensor_dtype: Literal["uint8", "uint16", "float32"]
     tensor_shape: tuple[Dim, ...]
     encoder: FileName
@@ -41,17 +41,11 @@ class StreamSpec(Strict):
     max_age_ms: Positive
     derived_from: Name | None = None
 
-    @model_validator(mode="after")
-    def _ages_in_order(self) -> StreamSpec:
+    def __post_init__(self) -> None:
         if self.max_age_ms < self.fresh_ms:
             raise ValueError(f"max_age_ms {self.max_age_ms} is below fresh_ms {self.fresh_ms}")
-        return self
-
-    @model_validator(mode="after")
-    def _tensor_fits_memory(self) -> StreamSpec:
         if math.prod(self.tensor_shape) > MAX_TENSOR_VALUES:
             raise ValueError(f"tensor_shape {list(self.tensor_shape)} holds more than {MAX_TENSOR_VALUES} values")
-        return self
 
 
 class OutputSpec(Strict):
@@ -62,20 +56,18 @@ class OutputSpec(Strict):
 
     name: Name
     kind: Literal["class_logits", "regression", "similarity"]
-    prior: Annotated[tuple[Finite, ...], Field(min_length=1)]
+    prior: Annotated[tuple[Finite, ...], Meta(min_length=1)]
     labels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
-    top_k: Annotated[int, Field(ge=1)] | None = None
+    top_k: Annotated[int, Meta(ge=1)] | None = None
 
-    @model_validator(mode="after")
-    def _named(self) -> OutputSpec:
+    def __post_init__(self) -> None:
         names = self.units if self.kind == "regression" else self.labels
         if len(names) != len(self.prior):
             what = "units" if self.kind == "regression" else "labels"
             raise ValueError(f"{len(names)} {what} for {len(self.prior)} values")
         if (self.top_k is not None) != (self.kind == "similarity"):
             raise ValueError("top_k and kind 'similarity' go together")
-        return self
 
 
 class HeadSpec(Strict):
@@ -86,7 +78,7 @@ class HeadSpec(Strict):
     """
 
     file: FileName
-    outputs: Annotated[tuple[OutputSpec, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[OutputSpec, ...], Meta(min_length=1)]
     presence_bits: bool = False
     linear: bool = False
 
@@ -112,10 +104,10 @@ class Manifest(Strict):
     """`manifest.json`, whole; `files` names every other entry of the bundle, and only those."""
 
     schema_version: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    bundle_version: Annotated[int, Field(ge=1)] = 1
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    bundle_version: Annotated[int, Meta(ge=1)] = 1
     domain: str = "unknown"
-    streams: Annotated[tuple[StreamSpec, ...], Field(min_length=1, max_length=MAX_STREAMS)]
+    streams: Annotated[tuple[StreamSpec, ...], Meta(min_length=1, max_length=MAX_STREAMS)]
     fusion: FusionSpec
     head: HeadSpec
     fallback: FallbackSpec = FallbackSpec()
@@ -123,14 +115,12 @@ class Manifest(Strict):
     golden: tuple[GoldenSpec, ...] = ()
     datasheet: FileName | None = None
     requires: Requires = Requires()
-    provenance: dict[str, str | int | float] = Field(default_factory=dict)
+    provenance: dict[str, str | int | float] = field(default_factory=dict)
     files: dict[FileName, FileSpec]
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Manifest:
+    def __post_init__(self) -> None:
         for problem in (*self._stream_problems(), *self._fusion_problems(), *self._file_problems()):
             raise ValueError(problem)
-        return self
 
     def _stream_problems(self) -> list[str]:
         names = self.stream_names

@@ -9,6 +9,7 @@ from functools import cached_property
 from edgefuse.campaign import Campaign, due
 from edgefuse.faults import KINDS
 from edgefuse.findings import Alarms, FaultOutcome, TrialOutcome, alarms_json
+from edgefuse.schema import document_of
 from edgefuse.scores import MODES, Share, mean, retained
 
 MOST_BINS = 120  # of time, that the shares of the modes are told in
@@ -155,7 +156,7 @@ class Outcome:
     def as_json(self) -> dict[str, object]:
         """JSON-ready; everything but `timing` is the same each time."""
         return {
-            "campaign": {"place": self.place, **self.campaign.model_dump(mode="json")},
+            "campaign": {"place": self.place, **document_of(self.campaign)},
             "source": self.source,
             "bundle": {"name": self.bundle[0], "version": self.bundle[1]},
             "in_domain": self.in_domain,

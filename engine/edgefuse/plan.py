@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from msgspec.structs import asdict
+
 from edgefuse.asked import demands_of, refuse
 from edgefuse.bundle import Bundle
 from edgefuse.choice import Choice, choice_of
-from edgefuse.config import LadderStep, RunConfig, StreamConfig
+from edgefuse.complaints import complaint
+from edgefuse.config import LadderStep, RunConfig, StreamConfig, steps_of
 from edgefuse.datasheet import Datasheet, read_datasheet
 from edgefuse.errors import BundleError, ConfigError
 from edgefuse.manifest import StreamSpec
@@ -19,7 +22,7 @@ from edgefuse.modalities.agreement import Agreement
 from edgefuse.modalities.base import CommonChecks
 from edgefuse.modes import Demands
 from edgefuse.pools import runtime_version
-from edgefuse.schema import Model, complaint, validate
+from edgefuse.schema import Model, validate
 from edgefuse.types import NS_PER_MS, Judged, Reason, Rung
 from edgefuse.version import __version__, older
 
@@ -129,7 +132,7 @@ def _plan_stream(
         raise BundleError(f"unknown kind {spec.kind!r}; known: {', '.join(KINDS)}", place=f"{ours}.kind")
     params = _parse(modality.params, spec.preprocess, BundleError, f"{ours}.preprocess")
     if change.preprocess:
-        merged = {**params.model_dump(), **change.preprocess}
+        merged = {**asdict(params), **change.preprocess}
         params = _parse(modality.params, merged, ConfigError, f"{theirs}.preprocess")
     tensor = modality.tensor(params)
     if tensor != (spec.tensor_dtype, spec.tensor_shape):
@@ -191,11 +194,12 @@ def _ladder(bundle: Bundle, change: StreamConfig, config: RunConfig, place: str)
     ladder = change.ladder or config.ladder
     if ladder is None:
         return tuple(Step(rung) for rung in bundle.manifest.fallback.ladder)
-    for step in ladder:
+    steps = steps_of(ladder)
+    for step in steps:
         spec = bundle.manifest.fallback
         if step.rung not in ("hold", "mask", *spec.blocks, *(("impute",) if spec.impute else ())):
             raise ConfigError(f"rung {step.rung!r}: the bundle holds no such embeddings", place=f"{place}.ladder")
-    return tuple(_step(step) for step in ladder)
+    return tuple(_step(step) for step in steps)
 
 
 def _step(step: LadderStep) -> Step:

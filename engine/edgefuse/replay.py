@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import asdict
+
 from edgefuse.engine import Engine
 from edgefuse.errors import ConfigError
 from edgefuse.faults import Fault, FaultySource
@@ -71,9 +73,7 @@ def injected(engine: Engine, source: Source, config_place: str = "configuration"
     if not config.faults:
         return source
     topics = {plan.name: plan.topic for plan in engine.plan.streams}
-    faults = [
-        Fault(**{**fault.model_dump(), "stream": topics.get(fault.stream, fault.stream)}) for fault in config.faults
-    ]
+    faults = [Fault(**{**asdict(fault), "stream": topics.get(fault.stream, fault.stream)}) for fault in config.faults]
     try:
         return FaultySource(source, faults, config.seed)
     except ConfigError as error:

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta, Struct, field, to_builtins
 
 from edgefuse.colours import MODE_COLOURS, STATE_COLOURS
+from edgefuse.complaints import complaint
 from edgefuse.errors import SinkError, SourceError
 from edgefuse.files import write_whole
-from edgefuse.schema import complaint
+from edgefuse.schema import parse
 from edgefuse.types import NS_PER_S
 
 
@@ -53,33 +54,28 @@ def draw(results: Sequence[Mapping[str, Any]], out: Path) -> None:
         pyplot.close(figure)
 
 
-_Stamp = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
-_Number = Annotated[float, Field(gt=-1e39, lt=1e39)]  # what float32 holds, and any age
+_Stamp = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Number = Annotated[float, Meta(gt=-1e39, lt=1e39)]  # what float32 holds, and any age
 
 
-_Latitude = Annotated[float, Field(ge=-90.0, le=90.0)]
-_Longitude = Annotated[float, Field(ge=-180.0, le=180.0)]
+_Latitude = Annotated[float, Meta(ge=-90.0, le=90.0)]
+_Longitude = Annotated[float, Meta(ge=-180.0, le=180.0)]
 
 
-class _Part(BaseModel):
-    """Other fields may come and go."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _Lane(_Part):
+# Other fields may come and go, so these are plain.
+class _Lane(Struct, kw_only=True):
     state: str
     reason: str | None
     health: str | None = None
     age_ms: _Number | None = None
 
 
-class _Bundle(_Part):
+class _Bundle(Struct, kw_only=True):
     name: str
     version: int | None = None
 
 
-class _Expected(_Part):
+class _Expected(Struct, kw_only=True):
     metric: str
     value: _Number
     low: _Number | None = None
@@ -87,7 +83,7 @@ class _Expected(_Part):
     better: str = "higher"
 
 
-class _Line(_Part):
+class _Line(Struct, kw_only=True):
     """What a report needs of a result line, and what it shows where a line has it."""
 
     t_ns: _Stamp
@@ -97,18 +93,19 @@ class _Line(_Part):
     bundle: _Bundle
     why: str | None = None
     in_domain: bool | None = None
-    outputs: dict[str, list[_Number]] = {}
-    probabilities: dict[str, list[_Number]] = {}
+    outputs: dict[str, list[_Number]] = field(default_factory=dict)
+    probabilities: dict[str, list[_Number]] = field(default_factory=dict)
     expected: _Expected | None = None
-    timing_ms: dict[str, _Number] = {}
-    attribution: dict[str, dict[str, list[_Number]]] = {}
-    truth: dict[str, str] = {}
-    fixes: dict[str, tuple[_Latitude, _Longitude]] = {}
+    timing_ms: dict[str, _Number] = field(default_factory=dict)
+    attribution: dict[str, dict[str, list[_Number]]] = field(default_factory=dict)
+    truth: dict[str, str] = field(default_factory=dict)
+    fixes: dict[str, tuple[_Latitude, _Longitude]] = field(default_factory=dict)
 
 
 def _result(line: str, place: str) -> dict[str, Any]:
     try:
-        return _Line.model_validate_json(line).model_dump()
+        found: dict[str, Any] = to_builtins(parse(_Line, line))
+        return found
     except ValueError as error:
         raise SourceError(f"is not a result line of edgefuse run: {complaint(error)}", place=place) from error
 

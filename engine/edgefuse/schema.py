@@ -1,70 +1,105 @@
-"""Strict, frozen pydantic models and one way to say what is wrong in them: the base of manifest and configuration."""
+"""Strict, frozen models that cannot be made wrong, and one way to say what is: base of manifest and configuration."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, TypeVar
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+import msgspec
+from msgspec import Meta
+from msgspec.structs import asdict
 
-NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}$"
+from edgefuse.complaints import Wrong, problems
 
-FILE_PATTERN = r"^([a-z][a-z0-9_]{0,31}/){0,2}[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:  # what type checkers read is not needed to run
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
-Dim = Annotated[int, Field(ge=1, le=1 << 16)]
-
-
-def _finite(value: float) -> float:
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError("must be a finite number")
-    return value
+    def dataclass_transform(**_):  # noqa: D103
+        return lambda model: model
 
 
-Finite = Annotated[float, AfterValidator(_finite)]
-Positive = Annotated[float, Field(gt=0.0), AfterValidator(_finite)]
-NotNegative = Annotated[float, Field(ge=0.0), AfterValidator(_finite)]
+# Ends in \Z, as $ lets a newline pass.
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,31}\Z"
+
+FILE_PATTERN = r"^([a-z][a-z0-9_]{0,31}/){0,2}[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
+
+LARGEST = sys.float_info.max
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+FileName = Annotated[str, Meta(pattern=FILE_PATTERN)]
+Dim = Annotated[int, Meta(ge=1, le=1 << 16)]
+Finite = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Meta(gt=0.0, le=LARGEST)]
+NotNegative = Annotated[float, Meta(ge=0.0, le=LARGEST)]
 # Durations that a program can count in nanoseconds: from a microsecond up to some eleven days.
-Milliseconds = Annotated[float, Field(ge=1e-3, le=1e9)]
-WaitMs = Annotated[float, Field(ge=0.0, le=1e9)]
-Bounded = Annotated[float, Field(gt=0.0, le=1e6)]  # metres, seconds, metres per second of anything on this planet
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Milliseconds = Annotated[float, Meta(ge=1e-3, le=1e9)]
+WaitMs = Annotated[float, Meta(ge=0.0, le=1e9)]
+Bounded = Annotated[float, Meta(gt=0.0, le=1e6)]  # metres, seconds, metres per second of anything on this planet
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
-class Strict(BaseModel):
-    """Frozen; unknown keys and loose types are refused, never mended."""
+class _Checking(msgspec.StructMeta):
+    """Of frozen models, whose constructor takes names alone and checks what it is given as a document is checked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+    def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Any:
+        return super().__new__(mcs, name, bases, body, **{**options, "kw_only": True})  # what no child inherits
+
+    if not TYPE_CHECKING:  # which would take it for the signature of every model
+
+        def __call__(cls, **fields):
+            return _checked(cls, fields)
 
 
-Model = TypeVar("Model", bound=Strict)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=_Checking):
+    """Frozen; unknown keys and loose types are refused, never mended. A constructor raises `Wrong`."""
+
+
+Model = TypeVar("Model", bound=msgspec.Struct)
 
 
 def validate(model: type[Model], document: object) -> Model:
     """Check a document that came from a text format (so lists stand for tuples) against a model.
 
-    Raises ValidationError, or ValueError for values that no JSON can hold, such as YAML dates.
+    Raises `Wrong`, or ValueError for values that no JSON can hold, such as YAML dates.
     """
     try:
-        return model.model_validate_json(json.dumps(document))
+        return _checked(model, json.loads(json.dumps(document)))
     except TypeError as error:
         raise ValueError(str(error)) from error
 
 
-def complaint(error: ValueError, prefix: str = "") -> str:
-    """Every problem of a validation as `path: what`, joined by `; `, with what was given where it is short."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    return "; ".join(_one(problem, prefix) for problem in error.errors(include_url=False))
+def parse(model: type[Model], text: str | bytes) -> Model:
+    """A model that JSON text holds. Raises `Wrong`, or ValueError for text that is no JSON."""
+    try:
+        return msgspec.json.decode(text, type=model)
+    except (msgspec.DecodeError, RecursionError):
+        return _checked(model, _read(text))
 
 
-def _one(problem: ErrorDetails, prefix: str) -> str:
-    path = ".".join([prefix, *(str(part) for part in problem["loc"])]).strip(".")
-    if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown key"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    given = repr(problem["input"])
-    tail = f" (given {given})" if len(given) <= 60 and problem["type"] != "missing" else ""
-    return f"{path}: {message}{tail}" if path else f"{message}{tail}"
+def _read(text: str | bytes) -> object:
+    """By Python's reader, which takes NaN, so that the field which holds it can be named."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+
+
+def _checked(model: type[Model], document: object) -> Model:
+    try:
+        return msgspec.convert(document, model)
+    except msgspec.ValidationError as error:
+        raise Wrong(*problems(model, document)) from error
+
+
+def changed(model: Model, **fields: Any) -> Model:
+    """A copy with some fields of other values, checked as a whole."""
+    return _checked(type(model), {**asdict(model), **fields})
+
+
+def document_of(model: msgspec.Struct, *without: str) -> dict[str, Any]:
+    """The model as JSON would hold it, lists for tuples; without some of its fields."""
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(model))
+    return {name: value for name, value in document.items() if name not in without}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.command import finish, positive
+from edgefuse.schema import document_of
 
 if TYPE_CHECKING:
     from edgefuse.offline import Offline
@@ -78,7 +79,7 @@ def _held_out(
 
 
 def _fallback(offline: Offline, rung: str) -> dict[str, Any]:
-    spec: dict[str, Any] = offline.bundle.manifest.fallback.model_dump(mode="json")
+    spec: dict[str, Any] = document_of(offline.bundle.manifest.fallback)
     return {**spec, "ladder": ["hold", rung]}
 
 

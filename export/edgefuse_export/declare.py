@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import nn
 
+from edgefuse.complaints import complaint
 from edgefuse.manifest import OutputSpec, StreamSpec
 from edgefuse.modalities import KINDS
-from edgefuse.schema import complaint, validate
+from edgefuse.schema import document_of, validate
 from edgefuse_export.errors import ExportError
 
 
@@ -106,7 +107,7 @@ def spec_of(name: str, stream: Stream) -> StreamSpec:
         fields = {
             "name": name,
             "kind": stream.kind,
-            "preprocess": params.model_dump(mode="json"),
+            "preprocess": document_of(params),
             "tensor_dtype": dtype,
             "tensor_shape": list(shape),
             "encoder": f"encoders/{name}.onnx",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from edgefuse.datasheet import Z_95, Datasheet, SubsetFigure
 from edgefuse.operators import subsets
+from edgefuse.schema import document_of
 from edgefuse_export.labelled import Labelled
 from edgefuse_export.models import FusionModel
 
@@ -61,7 +62,7 @@ def table(sheet: Datasheet) -> str:
 
 def as_json(sheet: Datasheet) -> dict[str, Any]:
     """The sheet as `datasheet.json` holds it."""
-    return sheet.model_dump(mode="json")
+    return document_of(sheet)
 
 
 def embeddings(model: FusionModel, data: Labelled, batch: int) -> list[Tensor]:

@@ -17,6 +17,7 @@ from edgefuse.bench.moments import Feed
 from edgefuse.bench.profile import Profile
 from edgefuse.bench.races import BOUND, ENGINE, Stand, fresh
 from edgefuse.engine import Engine
+from edgefuse.schema import validate
 from edgefuse_export.mockup import MockupSpec, StreamSize, mockup
 from edgefuse_export.package import export_recipe
 from edgefuse_export.training import Progress
@@ -71,7 +72,7 @@ def sized(streams: int = 4, dim: int = 128, **sizes: Any) -> MockupSpec:
     """The model with so many streams, of the four kinds in turn, joined at width dim; sizes as of `StreamSize`."""
     kinds = [KINDS[k % len(KINDS)] for k in range(streams)]
     given = {**SMALL, "dim": dim, **sizes}
-    named = {f"{kind}_{k}": StreamSize.model_validate({"kind": kind, **given}) for k, kind in enumerate(kinds)}
+    named = {f"{kind}_{k}": validate(StreamSize, {"kind": kind, **given}) for k, kind in enumerate(kinds)}
     return MockupSpec(name="growth", streams=named, dim=dim)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from msgspec import Meta
 from torch import nn
 
 from edgefuse.config import load_as
@@ -31,7 +31,7 @@ from edgefuse_export.package import Recipe
 MOMENTS = 3
 SQUEEZE = 16  # channels that the last layer of an image encoder reads
 RANGE_M = 30.0  # half of a lidar's grid
-Pixels = Annotated[int, Field(ge=8, le=4096)]
+Pixels = Annotated[int, Meta(ge=8, le=4096)]
 Size = tuple[Pixels, Pixels]
 
 
@@ -48,10 +48,10 @@ class StreamSize(Strict):
     kind: Literal["camera", "depth", "lidar", "gps", "vector"]
     sensor: Size = (640, 480)
     tensor: Size = (224, 224)
-    points: Annotated[int, Field(ge=100, le=1 << 22)] = 60_000
-    values: Annotated[tuple[Dim, ...], Field(min_length=1, max_length=3)] = (50, 6)
-    channels: Annotated[int, Field(ge=1, le=1024)] = 32
-    stages: Annotated[int, Field(ge=1, le=8)] = 5
+    points: Annotated[int, Meta(ge=100, le=1 << 22)] = 60_000
+    values: Annotated[tuple[Dim, ...], Meta(min_length=1, max_length=3)] = (50, 6)
+    channels: Annotated[int, Meta(ge=1, le=1024)] = 32
+    stages: Annotated[int, Meta(ge=1, le=8)] = 5
     hidden: Dim = 64
     dim: Dim = 256
     fresh_ms: Positive = 200.0
@@ -62,17 +62,15 @@ class MockupSpec(Strict):
     """The whole model: its streams in their order, and how they are joined."""
 
     name: Name = "mockup"
-    streams: Annotated[dict[Name, StreamSize], Field(min_length=1, max_length=16)]
+    streams: Annotated[dict[Name, StreamSize], Meta(min_length=1, max_length=16)]
     operator: str = "multconcat"
     dim: Dim = 256
-    classes: Annotated[int, Field(ge=2, le=1000)] = 4
-    seed: Annotated[int, Field(ge=0)] = 0
+    classes: Annotated[int, Meta(ge=2, le=1000)] = 4
+    seed: Annotated[int, Meta(ge=0)] = 0
 
-    @model_validator(mode="after")
-    def _known(self) -> MockupSpec:
+    def __post_init__(self) -> None:
         if self.operator not in OPERATORS or self.operator == "graph":
             raise ValueError(f"operator: no operator {self.operator!r}; see docs/operators")
-        return self
 
 
 def load_spec(path: str | os.PathLike[str]) -> MockupSpec:

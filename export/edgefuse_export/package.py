@@ -19,6 +19,7 @@ import edgefuse
 from edgefuse import bundle as bundles
 from edgefuse.datasheet import Datasheet
 from edgefuse.manifest import StreamSpec
+from edgefuse.schema import document_of
 from edgefuse.types import Array
 from edgefuse_export.check import check_model
 from edgefuse_export.errors import ExportError
@@ -91,7 +92,7 @@ def contents(recipe: Recipe, tensors: Mapping[str, Array], graphs: Graphs) -> tu
     files |= graphs.fusion or {"fusion.bin": _fusion_weights(model)}
     fallback = {**_fallback(model, files), "subset_trained": recipe.subset_trained}
     if recipe.datasheet is not None:
-        files["datasheet.json"] = json.dumps(recipe.datasheet.model_dump(mode="json"), indent=1).encode()
+        files["datasheet.json"] = json.dumps(document_of(recipe.datasheet), indent=1).encode()
     fields = {
         "schema_version": 1,
         "name": recipe.name,
@@ -121,7 +122,7 @@ def versions() -> dict[str, str | int]:
 
 
 def _stream(model: FusionModel, spec: StreamSpec) -> dict[str, Any]:
-    fields = spec.model_dump(mode="json")
+    fields = document_of(spec)
     return fields | ({"embedding_dim": model.fusion.dim} if model.joins_maps else {})  # maps arrive projected
 
 

@@ -11,6 +11,7 @@ from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
 from edgefuse.offline import Offline
 from edgefuse.operators import OPERATORS
+from edgefuse.schema import document_of
 from edgefuse.types import Array
 from edgefuse_export.errors import ExportError
 from edgefuse_export.labelled import Labelled
@@ -68,7 +69,7 @@ def _fused(bundle: Bundle, seen: Labelled) -> Iterator[Array]:
 def exchanged(bundle: Bundle, parts: Mapping[str, bytes]) -> Bundle:
     """The bundle with some parts exchanged; its golden answers and its portable graph are still the old ones."""
     changes, files = changes_for(bundle, parts)
-    fields = {**bundle.manifest.model_dump(mode="json", exclude={"files"}), **changes}
+    fields = {**document_of(bundle.manifest, "files"), **changes}
     return bundles.parse(bundles.assemble(fields, {**bundle.files, **files}), bundle.path)
 
 
@@ -78,9 +79,9 @@ def changes_for(bundle: Bundle, parts: Mapping[str, bytes]) -> tuple[dict[str, A
     places = {**{s.name: s.encoder for s in manifest.streams}, HEAD: manifest.head.file, FUSION: manifest.fusion.file}
     changes: dict[str, Any] = {}
     if FUSION in parts:
-        changes["fusion"] = {**manifest.fusion.model_dump(mode="json"), "stored": "float16"}
+        changes["fusion"] = {**document_of(manifest.fusion), "stored": "float16"}
     if HEAD in parts:  # it rounds what it reads, so that it is a sum of nothing any more
-        changes["head"] = {**manifest.head.model_dump(mode="json"), "linear": False}
+        changes["head"] = {**document_of(manifest.head), "linear": False}
     return changes, {places[part]: content for part, content in parts.items()}
 
 

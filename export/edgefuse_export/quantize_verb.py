@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefuse.command import counted, finish, positive
+from edgefuse.schema import document_of
 from edgefuse_export import fitted
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _sheet(bundle: Bundle) -> dict[str, bytes]:
     sheet, name = read_datasheet(bundle), bundle.manifest.datasheet
     if sheet is None or name is None:
         return {}
-    document = {**sheet.model_dump(mode="json"), "split": f"{sheet.split}; measured before quantization"}
+    document = {**document_of(sheet), "split": f"{sheet.split}; measured before quantization"}
     return {name: json.dumps(document, indent=1, allow_nan=False).encode()}
 
 

@@ -13,6 +13,7 @@ from edgefuse.campaign import Campaign, trials_of
 from edgefuse.engine import Engine
 from edgefuse.faults import Fault, FaultySource
 from edgefuse.replay import injected, replay
+from edgefuse.schema import changed
 from edgefuse.sources import Source
 from edgefuse_export.calibration import share
 
@@ -79,7 +80,7 @@ def drawn(campaign: Campaign, place: str) -> Faults:
     """The campaign's faults: a storm drawn anew for each recording, or one of its trials after the other."""
 
     def of(number: int, source: Source) -> Sequence[Fault]:
-        own = campaign.model_copy(update={"seed": campaign.seed + number})
+        own = changed(campaign, seed=campaign.seed + number)
         trials = trials_of(own, source.topics, math.inf, place)
         return trials[number % len(trials)].faults
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefuse.command import finish
+from edgefuse.schema import document_of
 from edgefuse_export import fitted
 
 
@@ -44,7 +45,7 @@ def _parts(offline: Any, choice: Any) -> tuple[dict[str, Any], dict[str, bytes]]
     from edgefuse_export.fold import folded
 
     bundle = offline.bundle
-    spec = bundle.manifest.fallback.model_dump(mode="json")
+    spec = document_of(bundle.manifest.fallback)
     blocks = {"mean": choice.means.astype("<f4").tobytes()}
     if "token" in spec["blocks"]:
         size = 4 * sum(bundle.manifest.stand_ins)

@@ -12,6 +12,7 @@ import numpy as np
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
 from edgefuse.engine import Engine
+from edgefuse.schema import document_of
 from edgefuse.verify import golden_samples, verify
 from edgefuse_export.errors import ExportError
 
@@ -35,7 +36,7 @@ def rewrite(
     if not all(check.passed for check in checks):
         worst = max(check.worst for check in checks)
         raise ExportError(f"{bundle.path}: does not give its golden moments here, by {worst:.1e}: {place} not written")
-    fields = {**bundle.manifest.model_dump(mode="json", exclude={"files"}), **changes}
+    fields = {**document_of(bundle.manifest, "files"), **changes}
     parts = {**bundle.files, **files}
     if other_answers or fields["fallback"]["ladder"] != list(bundle.manifest.fallback.ladder):
         parts |= _recorded(bundles.parse(bundles.assemble(fields, parts), place), whole=other_answers)

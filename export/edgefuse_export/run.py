@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from tqdm import tqdm
 
+from edgefuse.complaints import complaint
 from edgefuse.datasheet import Datasheet
 from edgefuse.files import write_whole
-from edgefuse.schema import complaint, validate
+from edgefuse.schema import validate
 from edgefuse_export.errors import ExportError
 from edgefuse_export.evaluate import as_json, evaluate
 from edgefuse_export.models import FusionModel

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from edgefuse.bundle import strict_json
+from edgefuse.complaints import complaint
 from edgefuse.errors import BundleError
-from edgefuse.schema import Strict, complaint, validate
+from edgefuse.schema import Strict, document_of, validate
 from edgefuse_export.errors import ExportError
 
 Done = TypeVar("Done", bound=Strict)
@@ -36,7 +37,7 @@ class Store(Generic[Unit, Done]):
 
     def add(self, outcome: Done) -> None:
         """Append one line, and have it on the disk before the next piece ends."""
-        document = {"fingerprint": self.fingerprint, **outcome.model_dump(mode="json")}
+        document = {"fingerprint": self.fingerprint, **document_of(outcome)}
         try:
             with self.path.open("ab") as file:
                 file.write(json.dumps(document, allow_nan=False).encode() + b"\n")

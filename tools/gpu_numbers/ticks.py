@@ -12,6 +12,7 @@ from edgefuse.bench.moments import Feed, Moment, moments
 from edgefuse.bench.timing import interleave
 from edgefuse.errors import BundleError, ConfigError, DeviceError
 from edgefuse.placement import placement_of
+from edgefuse.schema import changed
 from edgefuse.session import Placement, Session
 from edgefuse.shapley import MAX_PLAYERS
 from edgefuse.types import Result
@@ -51,7 +52,7 @@ def explained_tick(path: Path, rounds: int) -> Section:
     """Exact Shapley values over all subsets of the streams at every tick, against the tick without."""
     host = _host(path)
     played = moments(host.bundle)
-    configs = {EXPLAINED: CUDA.model_copy(update={"explain": True}), ENGINE: CUDA}
+    configs = {EXPLAINED: changed(CUDA, explain=True), ENGINE: CUDA}
     rows = _race({name: _engine(host, config, played) for name, config in configs.items()}, rounds)
     title = f"tick of {host.bundle.manifest.name}, each explained by exact Shapley values"
     return Section(title, HOW, rows, [ratio(rows[0], rows[1], "host", EXPLAINED_OVER_PLAIN)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from msgspec import Meta
 
 from edgefuse.config import load_as
 from edgefuse.schema import Finite, Strict
@@ -29,15 +29,13 @@ class Limit(Strict):
     at_least: Finite | None = None
     at_most: Finite | None = None
 
-    @model_validator(mode="after")
-    def _one_figure(self) -> Limit:
+    def __post_init__(self) -> None:
         if sum(part is not None for part in (self.ratio, self.stage, self.figure)) != 1:
             raise ValueError("one of ratio, stage and figure names what is limited")
         if self.at_least is None and self.at_most is None:
             raise ValueError("at_least or at_most says where it must lie")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise ValueError(f"at_least {self.at_least:g} is above at_most {self.at_most:g}")
-        return self
 
     @property
     def name(self) -> str:
@@ -58,7 +56,7 @@ class Limit(Strict):
 class Budget(Strict):
     """Limits, all of which must hold."""
 
-    limits: Annotated[tuple[Limit, ...], Field(min_length=1)]
+    limits: Annotated[tuple[Limit, ...], Meta(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)

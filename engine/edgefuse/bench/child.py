@@ -85,8 +85,9 @@ class Engine(Contender):
         from edgefuse.bench.moments import whole_moment
         from edgefuse.config import RunConfig
         from edgefuse.engine import load
+        from edgefuse.schema import validate
 
-        self._engine = load(bundle, RunConfig.model_validate_json(Path(given).read_text()))
+        self._engine = load(bundle, validate(RunConfig, json.loads(Path(given).read_text())))
         self._first = whole_moment(self._engine.bundle)
         self._feed: Any = None
 

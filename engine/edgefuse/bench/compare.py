@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from msgspec import Meta, Struct, field
 
 from edgefuse.bundle import strict_json
 from edgefuse.errors import BundleError, UsageError
-from edgefuse.schema import NotNegative
+from edgefuse.schema import NotNegative, validate
 
 # What must be the same for numbers to differ by the software alone; and what may differ, but is said.
 SAME = (
@@ -24,18 +24,18 @@ SAID = ("kernels", "kernel", "python", "versions", "thread_pool", "providers", "
 RESAMPLES = 2000
 
 
-class _Timing(BaseModel):
-    tenths_ms: Annotated[list[NotNegative], Field(min_length=1)]
+class _Timing(Struct):
+    tenths_ms: Annotated[list[NotNegative], Meta(min_length=1)]
 
 
-class _Scenario(BaseModel):
-    timings: dict[str, _Timing] = Field(default_factory=dict)
+class _Scenario(Struct):
+    timings: dict[str, _Timing] = field(default_factory=dict)
 
 
-class _Report(BaseModel):
+class _Report(Struct):
     """As much of a report as is read here."""
 
-    version: Literal[1] = Field(alias="schema")
+    version: Literal[1] = field(name="schema")
     circumstances: dict[str, Any]
     scenarios: dict[str, _Scenario]
 
@@ -78,8 +78,8 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UsageError(f"{place}: cannot be read: {error.strerror or error}") from error
     try:
         document: dict[str, Any] = strict_json(lines[-1] if lines else b"", place)
-        _Report.model_validate(document)
-    except (BundleError, ValidationError) as error:
+        validate(_Report, document)
+    except (BundleError, ValueError) as error:
         raise UsageError(f"{place}: its last line is no report of `edgefuse bench --json`") from error
     return document
 

@@ -21,6 +21,7 @@ from edgefuse.bench.races import Stand
 from edgefuse.bench.section import Section, compared
 from edgefuse.bench.timing import Timing
 from edgefuse.errors import UsageError
+from edgefuse.schema import document_of
 
 SCRIPT = Path(__file__).with_name("child.py")
 TITLES = {"engine": "engine", "graph": "one graph, defaults", "sessions": "bare sessions"}
@@ -93,7 +94,7 @@ def _given(stand: Stand) -> Iterator[tuple[Path, Path]]:
     """Files of the engine's configuration, and of preprocessed inputs."""
     with tempfile.TemporaryDirectory(prefix="edgefuse-bench-") as folder:
         config, tensors = Path(folder) / "config.json", Path(folder) / "tensors.npz"
-        config.write_text(stand.engine.plan.config.model_dump_json())
+        config.write_text(json.dumps(document_of(stand.engine.plan.config)))
         np.savez(tensors, allow_pickle=False, **Preparing(stand.engine, stand.played)())
         yield config, tensors
 

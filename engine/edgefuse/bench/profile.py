@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from msgspec import Meta, field
 
 from edgefuse.config import load_as
 from edgefuse.schema import Name, Positive, Strict, WaitMs
 
-Count = Annotated[int, Field(ge=1, le=10_000_000)]
-Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
-Hertz = Annotated[float, Field(gt=0.0, le=10_000.0)]
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+Seconds = Annotated[float, Meta(ge=0.0, le=86_400.0)]
+Hertz = Annotated[float, Meta(gt=0.0, le=10_000.0)]
 
 RATES_HZ = {"camera": 30.0, "depth": 30.0, "lidar": 10.0, "gps": 5.0, "vector": 30.0}  # by kind of sensor
 
@@ -39,19 +39,17 @@ class Profile(Strict):
     subset_rounds: Count = 300
     gaps_s: tuple[WaitMs, ...] = (1.0, 10.0)
     gap_rounds: tuple[Count, ...] = (30, 4)
-    rates_hz: dict[Name, Hertz] = Field(default_factory=dict)
+    rates_hz: dict[Name, Hertz] = field(default_factory=dict)
     rates_s: Positive = 60.0
     slice_s: Positive = 5.0
     idle_hz: Hertz = 20.0
     idle_s: Positive = 5.0
     starts: Count = 7
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
 
-    @model_validator(mode="after")
-    def _gaps_have_rounds(self) -> Profile:
+    def __post_init__(self) -> None:
         if len(self.gaps_s) != len(self.gap_rounds):
             raise ValueError(f"gap_rounds has {len(self.gap_rounds)} entries, gaps_s has {len(self.gaps_s)}")
-        return self
 
     def rate_hz(self, stream: str, kind: str) -> float:
         """How often a stream delivers."""

@@ -23,6 +23,7 @@ from edgefuse.model import Model
 from edgefuse.operators import subsets
 from edgefuse.plan import StreamPlan
 from edgefuse.reference import PRESENT
+from edgefuse.schema import changed
 from edgefuse.shapley import MAX_PLAYERS
 from edgefuse.types import Array
 
@@ -55,7 +56,7 @@ class Stand:
 
     def another(self, **changes: Any) -> Engine:
         """A second engine, which differs in this."""
-        return Engine(self.engine.bundle, self.engine.plan.config.model_copy(update=changes))
+        return Engine(self.engine.bundle, changed(self.engine.plan.config, **changes))
 
     def feed(self, names: Sequence[str] | None = None) -> Feed:
         """These streams (all) played to an engine of its own, as sharing one means the other's samples too."""

@@ -18,6 +18,7 @@ from edgefuse.bench.section import Section
 from edgefuse.engine import Engine
 from edgefuse.errors import UsageError
 from edgefuse.progress import Progress
+from edgefuse.schema import document_of
 
 SCHEMA = 1
 UNEVEN = 1.15  # largest over smallest median of the tenths of a race: above, the machine was not quiet
@@ -90,7 +91,7 @@ def measured(
         "bundle_version": manifest.bundle_version,
         "sha256": engine.bundle.sha256,
         "command": sys.argv[1:],
-        "profile": profile.model_dump(),
+        "profile": document_of(profile),
         "providers": [engine.parts.provider],
         "refused": [str(refused) for refused in engine.parts.refused],
         "at_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from edgefuse.reference_looks import spread
 from edgefuse.schema import Finite, Name, Positive, Strict
@@ -36,14 +36,12 @@ class Agreement(Strict):
     T_depth_lidar: tuple[Row, Row, Row]
     within_ms: Positive = 100.0
     max_relative_error: Positive = 0.25
-    min_points: Annotated[int, Field(ge=1, le=POINTS)] = 30
+    min_points: Annotated[int, Meta(ge=1, le=POINTS)] = 30
 
-    @model_validator(mode="after")
-    def _rigid(self) -> Agreement:
+    def __post_init__(self) -> None:
         turn = np.array(self.T_depth_lidar)[:, :3]
         if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-2) or np.linalg.det(turn) < 0.0:
             raise ValueError("T_depth_lidar does not turn and shift, it distorts or mirrors")
-        return self
 
 
 def disagrees(depth_mm: NDArray[np.uint16], points: F32, agreement: Agreement) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, cast
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from msgspec import Meta
 
+from edgefuse.complaints import Wrong
 from edgefuse.device_payload import DevicePayload
 from edgefuse.reference_looks import CLOUD_VALUES, spread
 from edgefuse.schema import Strict
@@ -21,16 +22,14 @@ SMALLEST = np.float32(1e-30)
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
-def _not_one(samples: int) -> int:
-    if samples == 1:
-        raise ValueError("must be 0 or at least 2: one sample repeats nothing")
-    return samples
-
-
 class CommonChecks(Strict):
     """Thresholds of every kind: `stuck_samples` equal payloads in a row mean a frozen sensor; 0 switches it off."""
 
-    stuck_samples: Annotated[int, Field(ge=0, le=10_000), AfterValidator(_not_one)] = 3
+    stuck_samples: Annotated[int, Meta(ge=0, le=10_000)] = 3
+
+    def __post_init__(self) -> None:
+        if self.stuck_samples == 1:
+            raise Wrong((("stuck_samples",), "must be 0 or at least 2: one sample repeats nothing"))
 
 
 class Watcher(Protocol):

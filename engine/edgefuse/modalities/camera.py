@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from msgspec import Meta
 
 from edgefuse import kernels
 from edgefuse.modalities.base import Modality, Watcher
@@ -19,8 +19,8 @@ MAX_SIDE = 1 << 14
 ROWS_LOOKED_AT = 48  # of a picture, to tell whether it shows anything
 _EXTREMES: tuple[Reason, ...] = ("blackout", "overexposed")
 
-Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE)]
-Level = Annotated[float, Field(ge=0.0, le=255.0)]
+Pixels = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
+Level = Annotated[float, Meta(ge=0.0, le=255.0)]
 
 
 class ImageParams(Strict):
@@ -41,9 +41,9 @@ class CameraChecks(MemoryChecks):
 
     blackout_level: Level = 4.0
     overexposed_level: Level = 250.0
-    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.98
-    noisy_level: Annotated[float, Field(gt=0.0, le=255.0)] = 24.0
-    blurred_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.4
+    share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.98
+    noisy_level: Annotated[float, Meta(gt=0.0, le=255.0)] = 24.0
+    blurred_share: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.4
 
 
 def window(shape: tuple[int, ...], params: ImageParams) -> tuple[int, int, int, int]:

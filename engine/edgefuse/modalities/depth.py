@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
-from pydantic import Field
 
 from edgefuse import kernels
 from edgefuse.modalities.base import CommonChecks, Modality, aligned
@@ -31,8 +31,8 @@ class DepthChecks(CommonChecks):
     """
 
     min_measured: Fraction = 0.02
-    saturated_share: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
-    max_range_mm: Annotated[int, Field(ge=1, le=65535)] | None = None
+    saturated_share: Annotated[float, Meta(gt=0.0, le=2.0)] = 0.8
+    max_range_mm: Annotated[int, Meta(ge=1, le=65535)] | None = None
     noisy_share: Fraction = 0.3
 
 

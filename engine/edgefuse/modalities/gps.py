@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from msgspec import Meta
 
 from edgefuse.geodesy import Origin, enu_from_geodetic
 from edgefuse.modalities.base import SMALLEST, CommonChecks, Modality
@@ -23,9 +23,9 @@ MOST_M2 = 1e10  # a variance beyond that of a receiver that knows only on which 
 class GpsParams(Strict):
     """The origin of the local frame: the place that the model's metres are counted from."""
 
-    latitude_deg: Annotated[float, Field(ge=-90.0, le=90.0)]
-    longitude_deg: Annotated[float, Field(ge=-180.0, le=180.0)]
-    altitude_m: Annotated[float, Field(ge=-1e4, le=1e5)] = 0.0
+    latitude_deg: Annotated[float, Meta(ge=-90.0, le=90.0)]
+    longitude_deg: Annotated[float, Meta(ge=-180.0, le=180.0)]
+    altitude_m: Annotated[float, Meta(ge=-1e4, le=1e5)] = 0.0
 
 
 class GpsChecks(CommonChecks):

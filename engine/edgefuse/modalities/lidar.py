@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from msgspec import Meta
 
 from edgefuse import kernels
 from edgefuse.modalities.base import SMALLEST, Modality, Watcher, in_order
@@ -17,7 +17,7 @@ from edgefuse.types import F32, F64, Reason
 
 MAX_POINTS = 1 << 23  # of a cloud; no scanner turns once for more
 
-Cells = Annotated[int, Field(ge=1, le=2048)]
+Cells = Annotated[int, Meta(ge=1, le=2048)]
 
 
 class GridParams(Strict):
@@ -28,14 +28,12 @@ class GridParams(Strict):
     cell_m: Positive
     rows: Cells
     cols: Cells
-    z_edges_m: Annotated[tuple[Finite, ...], Field(min_length=2, max_length=33)]
-    count_cap: Annotated[int, Field(ge=1, le=1 << 24)] = 8
+    z_edges_m: Annotated[tuple[Finite, ...], Meta(min_length=2, max_length=33)]
+    count_cap: Annotated[int, Meta(ge=1, le=1 << 24)] = 8
 
-    @model_validator(mode="after")
-    def _ascending(self) -> GridParams:
+    def __post_init__(self) -> None:
         if any(b <= a for a, b in zip(self.z_edges_m, self.z_edges_m[1:], strict=False)):
             raise ValueError("z_edges_m must ascend")
-        return self
 
 
 class LidarChecks(MemoryChecks):
@@ -49,12 +47,12 @@ class LidarChecks(MemoryChecks):
     min_range_m, max_range_m, outside_share  no more than this share of the points may lie nearer or farther than that
     """
 
-    min_points: Annotated[int, Field(ge=0)] = 50
+    min_points: Annotated[int, Meta(ge=0)] = 50
     denormal_share: Fraction = 0.5
-    sector_deg: Annotated[float, Field(gt=0.0, le=720.0)] = 60.0
-    beams_lost_share: Annotated[float, Field(gt=0.0, le=2.0)] = 0.2
-    points_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.6
-    min_range_m: Annotated[float, Field(ge=0.0, le=1e3)] = 0.05
+    sector_deg: Annotated[float, Meta(gt=0.0, le=720.0)] = 60.0
+    beams_lost_share: Annotated[float, Meta(gt=0.0, le=2.0)] = 0.2
+    points_share: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.6
+    min_range_m: Annotated[float, Meta(ge=0.0, le=1e3)] = 0.05
     max_range_m: Bounded = 500.0
     outside_share: Fraction = 0.2
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import Field
+from msgspec import Meta
 
 from edgefuse.modalities.base import CommonChecks
 from edgefuse.schema import Bounded
@@ -25,7 +25,7 @@ class MemoryChecks(CommonChecks):
                   had become usual is not taken for a fault
     """
 
-    warm_samples: Annotated[int, Field(ge=1)] = 5
+    warm_samples: Annotated[int, Meta(ge=1)] = 5
     adapt_s: Bounded = 4.0
     forget_s: Bounded = 10.0
     recall_s: Bounded = 180.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from msgspec import Meta
 
 from edgefuse.modalities.base import CommonChecks, Modality, denormal_share, flush_denormals
 from edgefuse.schema import Fraction, Strict
@@ -15,7 +15,7 @@ from edgefuse.types import F32, Reason
 class VectorParams(Strict):
     """The one shape that payloads have."""
 
-    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=4)]
+    shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=1 << 20)], ...], Meta(min_length=1, max_length=4)]
 
 
 class VectorChecks(CommonChecks):
