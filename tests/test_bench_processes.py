@@ -149,14 +149,14 @@ def test_children_run_with_the_configuration_of_the_bench() -> None:
 
 
 def test_a_configuration_that_does_not_fit_ends_the_child_with_its_word(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text(json.dumps(document_of(RunConfig(streams={"radar": StreamConfig()}))))
+    (tmp_path / "config.json").write_text(json.dumps(document_of(RunConfig(streams={"radar": StreamConfig()}))))
     with pytest.raises(UsageError, match=r"the process of 'engine' ended: .*radar"):
-        Child("engine", str(shipped_bundle()), tmp_path / "c.json")
+        Child("engine", str(shipped_bundle()), tmp_path)
 
 
 def test_a_process_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the process of 'one graph, defaults' ended: .*No such file"):
-        Child("graph", str(tmp_path / "none.efb"), tmp_path / "none.npz")
+        Child("graph", str(tmp_path / "none.efb"), tmp_path)
 
 
 @pytest.mark.slow

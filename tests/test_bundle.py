@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -128,6 +129,10 @@ def test_a_loaded_engine_keeps_no_second_copy_of_its_weights_and_reads_them_agai
     path.unlink()
     with pytest.raises(BundleError, match=r"cannot be read"):
         bundle["fusion.bin"]
+
+
+def test_a_bundle_is_known_by_the_hash_of_its_file(path: Path) -> None:
+    assert bundles.read(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_bundle_that_nobody_let_go_needs_its_file_no_longer(path: Path) -> None:

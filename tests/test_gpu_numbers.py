@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 import emulated
 from edgefuse import RunConfig, load
@@ -234,12 +235,12 @@ def test_a_result_is_unlike_another_in_mode_outputs_or_attribution() -> None:
     truth = engine.answer(moment)
     assert ticks.unlike(truth, truth, True) is None
     assert "not full" in ticks.unlike(engine.answer({}), truth, True)
-    moved = replace(truth, outputs={name: values + 1e-3 for name, values in truth.outputs.items()})
+    moved = structs.replace(truth, outputs={name: values + 1e-3 for name, values in truth.outputs.items()})
     assert "is off" in ticks.unlike(moved, truth, True)
-    assert "attributes" in ticks.unlike(replace(truth, attribution={}), truth, True)
-    assert ticks.unlike(replace(truth, attribution={}), truth, False) is None
+    assert "attributes" in ticks.unlike(structs.replace(truth, attribution={}), truth, True)
+    assert ticks.unlike(structs.replace(truth, attribution={}), truth, False) is None
     shifted = {o: {s: phi + 0.01 for s, phi in streams.items()} for o, streams in truth.attribution.items()}
-    assert "with an error" in ticks.unlike(replace(truth, attribution=shifted), truth, True)
+    assert "with an error" in ticks.unlike(structs.replace(truth, attribution=shifted), truth, True)
 
 
 def test_a_graph_that_answers_differently_is_caught(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:

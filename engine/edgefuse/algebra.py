@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from edgefuse.joins import SHAPES, Join, Size
 from edgefuse.reference import Activation, Reduce
@@ -18,8 +19,7 @@ class Absent(Enum):
     ZERO_INPUT = "an embedding of zeros: its projection is the bias"
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(Struct, frozen=True):
     """One fusion operator.
 
     Run by kernels: u_i = present ? act(W_i^T x_i + b_i) : absent, then the blocks u_1 || ... || u_N where `concat` is

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgefuse.errors import BundleError
@@ -50,8 +50,7 @@ class Subsets:
         return None if through is None else lambda: self._head.apart(through())
 
 
-@dataclass(frozen=True, slots=True)
-class _Game:
+class _Game(Struct, frozen=True):
     """Who plays, and the masks of their coalitions uint8 [2^players, N]; bit k of a row's number is player k.
 
     asked    the masks but those of nobody and of everybody, whose answers are known

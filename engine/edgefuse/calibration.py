@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from edgefuse.types import F64, Array
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Struct, frozen=True):
     """softmax(logits / temperature + bias): bias-corrected temperature scaling.
 
     Guo et al. 2017, arXiv 1706.04599; Alexandari et al. 2020, arXiv 1901.06852.

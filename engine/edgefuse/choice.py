@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from edgefuse.types import Array, Sample
 
 Interpolate = Callable[[Array, Array, float], Array]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A way to choose among trusted samples in order of stamp, and whether it may look past the tick's own time."""
 
     name: str

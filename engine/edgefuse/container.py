@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 
+from edgefuse.buffers import give_back
 from edgefuse.errors import BundleError
 from edgefuse.schema import FILE_PATTERN
 
@@ -41,6 +42,7 @@ class Contents(Mapping[str, bytes]):
     def let_go(self) -> None:
         """Keep nothing in memory from now on: encoders live in their sessions, and a bundle is as large as they are."""
         self._data = None
+        give_back()
 
     def __getitem__(self, name: str) -> bytes:
         begin, end = self._spans[name]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
+from msgspec.structs import replace
 
 from edgefuse.bundle import Bundle, strict_json
 from edgefuse.calibration import NONE, Calibration

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse.errors import DeviceError, EdgefuseError
 from edgefuse.laps import Laps
@@ -23,14 +23,16 @@ _KINDS = {"float32": 0, "float16": 1}  # of weights, as the kernels count them
 MEMORY = "cuda"  # what ONNX Runtime calls the memory that addresses point into
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceArray:
+class DeviceArray(Struct, frozen=True, eq=False):
     """An array in device memory, in C order, that begins at `address`; `owner` keeps its memory."""
 
     address: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    owner: object = field(repr=False)
+    owner: object
+
+    def __repr__(self) -> str:
+        return f"DeviceArray({self.dtype}{list(self.shape)} at {self.address:#x})"
 
     @property
     def size(self) -> int:
@@ -47,8 +49,7 @@ class DeviceArray:
         return DeviceArray(self.address + begin * self.dtype.itemsize, shape, self.dtype, self.owner)
 
 
-@dataclass(slots=True)
-class Traffic:
+class Traffic(Struct):
     """What went between host and device: how often, how many bytes, and how often the host waited."""
 
     uploads: int = 0
@@ -59,7 +60,7 @@ class Traffic:
 
     def add(self, other: Traffic) -> None:
         """What something else had, again."""
-        for name in self.__slots__:
+        for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 

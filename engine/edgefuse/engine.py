@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
@@ -225,8 +226,7 @@ class Engine:
         return close_derived(known, self.plan.streams)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
+class _Answered(Struct, frozen=True):
     """What the last answer was made from, to be asked about."""
 
     t_ns: int

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
@@ -24,8 +24,7 @@ _RUNG_STATE: dict[Rung, State] = {
 _STATE_SELECT: dict[State, int] = {"fresh": PRESENT, "held": PRESENT, "imputed": SUBSTITUTED, "absent": ABSENT}
 
 
-@dataclass(frozen=True, slots=True)
-class Substitutes:
+class Substitutes(Struct, frozen=True):
     """What stands in for a stream: rung -> one float32 vector a stream, as long as the operator wants it.
 
     imputer: tells it from the streams that are present, where the bundle can; folded: what it adds to the outputs.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse import buffers
 from edgefuse.algebra import Operator
@@ -17,8 +17,7 @@ from edgefuse.types import F16, F32
 LINE = buffers.LINE // 4  # float32 values: every embedding begins on a cache line of its own
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """What a kernel of ours is given to fuse a model, as numbers and arrays of the host.
 
     packed, offsets           all embeddings in one float32 buffer, and where each begins

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from edgefuse.types import LEVEL, Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """Whether a stream is let in: `fault` is why not, `good` how many good samples have come since.
 
     One fault closes the gate: a bad sample, silence beyond the greatest age, or a monitor that did not look.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse.types import F64
 
@@ -19,8 +19,7 @@ ECCENTRICITY_2 = FLATTENING * (2.0 - FLATTENING)
 SECOND_ECCENTRICITY_2 = ECCENTRICITY_2 / (1.0 - ECCENTRICITY_2)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a local east-north-up frame touches the ground: degrees, and metres above the WGS-84 ellipsoid."""
 
     latitude_deg: float

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse import buffers
 from edgefuse.bundle import Bundle
@@ -20,8 +20,7 @@ from edgefuse.types import F32, F64, U8, Array
 _STEP = np.float32(1024.0)  # along each axis that a linear head is asked at: its constant rounds off little then
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(Struct, frozen=True):
     """A linear head as numbers: outputs, side by side, = fused @ weight + bias; weight float32 [W, K], bias [K]."""
 
     weight: F32

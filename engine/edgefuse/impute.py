@@ -11,9 +11,9 @@ them, and neither the stand-in nor its part of the head is ever computed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
@@ -24,8 +24,7 @@ from edgefuse.types import F32, U8
 Pattern = tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """Of one pattern's map: from `inputs` values (and a 1) to `outputs`, through `rank` where it is thin."""
 
     pattern: Pattern

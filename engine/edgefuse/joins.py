@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 Theta = dict[str, tuple[int, ...]]  # name -> shape of a join's own parameters, in the order of `fusion.bin`
 
@@ -50,8 +51,7 @@ GATES = (  # by weights that come from the rows or are learned: what a device jo
 OF_TWO = (Join.GMU, Join.PAIR)  # not defined for another number of streams
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """N streams at width `dim`; `rank` where an operator has one."""
 
     streams: int
@@ -62,8 +62,7 @@ class Size:
 Count = Callable[[Size], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Shapes:
+class Shapes(Struct, frozen=True):
     """Of one join: the columns W of each row u_i, the length of what it gives, and its own parameters."""
 
     columns: Count

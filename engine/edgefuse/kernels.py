@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse import (
     arguments,
@@ -26,8 +26,7 @@ from edgefuse.types import F16, F32, F64, U8, Array
 CHOICES = ("", "c++", "numpy")
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(Struct, frozen=True):
     """Which kernels run, and why.
 
     name    "c++" or "numpy"
@@ -62,8 +61,7 @@ class Resizes(Protocol):
     def depth_nearest(self, depth_mm: U16, out: U16) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(Struct, frozen=True):
     backend: Backend
     prepared: Callable[..., Callable[[], None]]  # of the arguments of `fuse_project`
     join: Callable[[int, F32, U8, F32, int, int, F32], None]

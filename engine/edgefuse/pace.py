@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from statistics import median
+
+import numpy as np
 
 LOOK = 16  # intervals that a low rate is told from
 BACK = 5  # intervals that its end is told from
@@ -64,5 +65,5 @@ class Pace:
         if self._fixed or self._since < (LOOK if self.period_ns is None else LEARN):
             return
         self._since = 0
-        self._medians.append(max(1, round(median(self._intervals))))
+        self._medians.append(max(1, round(float(np.median(self._intervals)))))
         self.period_ns = sorted(self._medians)[:2][-1]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec import Struct
 
 from edgefuse.bundle import Bundle
 from edgefuse.config import Provider
@@ -28,8 +28,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger("edgefuse")
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     on: Placement
     model: Model
     executor: Executor

@@ -6,9 +6,10 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from edgefuse.config import Provider, RunConfig
 from edgefuse.device import Device
@@ -28,8 +29,7 @@ _NAMES: Mapping[Provider, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A provider that was asked for and is not used, and why."""
 
     provider: Provider

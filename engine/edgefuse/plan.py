@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from edgefuse.asked import demands_of, refuse
@@ -29,8 +29,7 @@ from edgefuse.version import __version__, older
 SMALL_MS = 0.25  # of an answer from one stream alone; a thread that sleeps takes a tenth of that to wake
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One rung of a ladder, and when it carries."""
 
     rung: Rung
@@ -48,8 +47,7 @@ class Step:
         return judged.sample is not None and not old
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPlan:
+class StreamPlan(Struct, frozen=True):
     """Everything the stages know about one stream. `parent` is the index of the stream it is derived from.
 
     small: the encoder is not worth a second thread. The datasheet says so, not this device: the number of threads can
@@ -81,8 +79,7 @@ class StreamPlan:
     partner: int | None
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """The streams in the bundle's order, and the settings that concern them all."""
 
     streams: tuple[StreamPlan, ...]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 SPIN_US = 50  # that an idle thread of a pool waits for the next operator, before it sleeps
 _BOUNDED_SPIN = (1, 26)  # the first ONNX Runtime that can be told so
 _decided: list[Pool] = []  # in a process with a shared pool no session may have its own, so there is one decision
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """Whether all sessions share one thread pool or each has its own, how large, and why."""
 
     shared: bool

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgefuse import arguments
@@ -36,8 +36,7 @@ def fuse_join(kind: int, u: F32, select: U8, theta: F32, dim: int, rank: int, ou
         _FORMULAS[Join(kind)](_Taken(u[rows], rows, size, _named(kind, theta, size)), out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(Struct, frozen=True):
     """The rows that are taken, float32 [P, W], which of the N streams they are, and the join's parameters."""
 
     u: F32

@@ -5,6 +5,8 @@ Whole numbers add up to the same in any order, so both give the same bits and a 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ BLOCK_BYTES, DIGEST_BLOCKS = 32, 1021
 SECTORS, ELEVATIONS = 72, 256  # sectors of 5 degrees; rows of equal rise per metre: 0.36 degrees at the horizon
 STEEPEST = 0.8  # rise per metre of the outermost rows: 39 degrees up and down
 LAST_ELEVATION = 1.0 - 1e-6
-SLOPES = np.tan(np.radians(5.0 * np.arange(1, 9))).astype(np.float32)
+SLOPES = np.array([math.tan(math.radians(5.0 * k)) for k in range(1, 9)], np.float32)
 
 Grain = tuple[int, int, int, int, int, int]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from edgefuse.asked import refuse_gap
 from edgefuse.engine import Engine

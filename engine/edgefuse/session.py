@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from edgefuse import device as devices
 from edgefuse.config import Provider
@@ -33,16 +34,14 @@ _DTYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(Struct, frozen=True):
     """One input or output of a graph: dtype name, and shape with None for a free axis."""
 
     dtype: str
     shape: tuple[int | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """Who computes graphs: `providers` with their options, the first one asked first; and on which device, None: here.
 
     captured  ONNX Runtime makes a CUDA graph of each graph that it can

@@ -7,10 +7,10 @@ import operator
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from edgefuse.plan import Plan
 from edgefuse.sources.clock import ClockMap

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+from msgspec import structs
 
 from edgefuse.progress import Progress
 from edgefuse.sources.base import Problem, Source
@@ -78,7 +79,7 @@ class Survey:
 
     def as_json(self) -> dict[str, object]:
         topics = [topic.as_json() for topic in self.topics]
-        problems = [asdict(problem) for problem in self.problems]
+        problems = [structs.asdict(problem) for problem in self.problems]
         told = {"live": self.live, "heard_s": self.heard_s, "whole": self.whole}
         return {**told, "topics": topics, "problems": problems}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from edgefuse.reasons import LEVEL as LEVEL  # noqa: PLC0414
@@ -27,8 +28,7 @@ Mode = Literal["full", "degraded", "abstain", "blind"]
 Rung = Literal["hold", "impute", "mean", "token", "mask"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One reading of one sensor, as the sensor gave it.
 
     stream      name of the stream (in an engine) or of the topic (from a source)
@@ -49,16 +49,14 @@ class Sample:
         return self.stamp_ns if self.arrival_ns is None else self.arrival_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """A sample that is due at a tick, and what is wrong with its stamp, if anything is."""
 
     sample: Sample
     reason: Reason | None
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """The verdict on a stream at a tick: the sample that may still be used, if any, and whether it is fresh.
 
     trusted   number -> stamp_ns of this and earlier trusted samples, for whoever has no embedding of the newest yet
@@ -70,8 +68,8 @@ class Judged:
     age_ms: float | None
     sample: Sample | None
     fresh: bool
-    trusted: Mapping[int, int] = field(default_factory=dict, compare=False)
-    failed: int | None = field(default=None, compare=False)
+    trusted: Mapping[int, int] = field(default_factory=dict)
+    failed: int | None = field(default=None)
 
     def lost(self, reason: Reason, failed: int | None = None) -> Judged:
         """The same stream, with its sample taken away for a reason found later."""
@@ -89,8 +87,7 @@ class Judged:
         return self.lost("not_asked")
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(Struct, frozen=True):
     """What the engine holds of one stream at one tick, and why.
 
     age_ms is the tick's time minus the stamp of the sample in use, or of the newest one known where none is in use;
@@ -119,8 +116,7 @@ class Trust:
         return {"state": self.state, "health": self.health, "reason": self.reason, "age_ms": age, "rung": self.rung}
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What the datasheet measured at export for exactly this subset of streams: value in [low, high] at 95 %.
 
     Of streams that are held, it is less what their age was measured to cost. better: is more of the metric good, or
@@ -138,8 +134,7 @@ class Expected:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """One answer: what it is, what it was made from, and how good it is expected to be.
 
     outputs    name -> float32 vector, as the head gives it (class logits, regression values, similarities)
@@ -209,8 +204,7 @@ def _pairs(found: Sequence[tuple[str, float]]) -> list[dict[str, object]]:
     return [{"label": label, "similarity": similarity} for label, similarity in found]
 
 
-@dataclass(slots=True)
-class Account:
+class Account(Struct):
     """What became of a stream's samples: received = used + the sum of dropped + waiting, always.
 
     used     answers were made from them

@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edgefuse.deadline import Times
 from edgefuse.encode import Encoder
@@ -16,8 +17,7 @@ from edgefuse.types import F32, NS_PER_MS, Reason, Sample
 SHELF_BYTES = 8 << 20  # of finished embeddings that no tick has looked at yet
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class Embedded(Struct, frozen=True, eq=False):
     """A finished embedding, float32 [size], and why it is not usable, if it is not.
 
     It is not, too, where the payload is refused for its content; mostly the health stage has found that itself.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+from msgspec.structs import asdict
 
 from edgefuse import Engine, RunConfig, bundle
 from edgefuse.bench.contenders import Outputs, Preparing

@@ -1,9 +1,10 @@
 """Child: one contender in a process of its own: it starts, answers once, and does what it is told, line by line.
 
-Run as a script: `python child.py engine|graph|sessions BUNDLE GIVEN`. `engine` is edgefuse, and GIVEN its configuration
-as JSON. `graph` is the model as one graph in plain ONNX Runtime with its defaults, as a script of one's own would run
-it, and `sessions` the same encoders and head as bare sessions; these two import nothing but NumPy and ONNX Runtime, and
-GIVEN are tensors that are preprocessed already, so that whatever edgefuse does besides counts against it.
+Run as a script: `python child.py engine|graph|sessions BUNDLE GIVEN`, where GIVEN is a folder of what they are fed.
+`engine` is edgefuse, with config.json and the raw samples of moments.npz. `graph` is the model as one graph in plain
+ONNX Runtime with its defaults, as a script of one's own would run it, and `sessions` the same encoders and head as bare
+sessions; these two import nothing but NumPy and ONNX Runtime, and are fed with tensors.npz, which are preprocessed
+already, so that whatever edgefuse does besides counts against it.
 
 Each line of stdin is a JSON document {"job": ..., ...}, each line of stdout what became of it. The first line of stdout
 comes with the first answer.
@@ -52,7 +53,7 @@ class Graph(Contender):
         with zipfile.ZipFile(bundle) as archive:
             manifest = json.loads(archive.read("manifest.json"))
             self._session = opened(archive.read(manifest["graph"]))
-        inputs = loaded(given)
+        inputs = loaded(given, "tensors.npz")
         self._feeds = {**inputs, "present": np.ones((1, len(inputs)), np.bool_)}
 
     def answer(self) -> Any:
@@ -63,7 +64,7 @@ class Sessions(Contender):
     """The encoders and the head, each a session; nothing joins them: this is for what they weigh, not for answers."""
 
     def __init__(self, bundle: str, given: str) -> None:
-        inputs = loaded(given)
+        inputs = loaded(given, "tensors.npz")
         with zipfile.ZipFile(bundle) as archive:
             manifest = json.loads(archive.read("manifest.json"))
             self._encoders = [(opened(archive.read(s["encoder"])), inputs[s["name"]]) for s in manifest["streams"]]
@@ -79,26 +80,26 @@ class Sessions(Contender):
 
 
 class Engine(Contender):
-    """edgefuse: its first answer is to the bundle's golden moment, later ones to moments that differ by a hair."""
+    """edgefuse: its first answer is to one moment, later ones to moments that differ by a hair."""
 
     def __init__(self, bundle: str, given: str) -> None:
-        from edgefuse.bench.moments import whole_moment
         from edgefuse.config import RunConfig
         from edgefuse.engine import load
         from edgefuse.schema import validate
 
-        self._engine = load(bundle, validate(RunConfig, json.loads(Path(given).read_text())))
-        self._first = whole_moment(self._engine.bundle)
+        self._engine = load(bundle, validate(RunConfig, json.loads(Path(given, "config.json").read_text())))
+        self._played, self._i = (
+            [loaded(given, "moments.npz", f"{k}/") for k in range(2)],
+            0,
+        )  # as what is fed weighs too
         self._feed: Any = None
 
     def answer(self) -> Any:
-        return self._engine.answer(self._first) if self._feed is None else self._feed.answer()
+        return self._engine.answer(self._played[0]) if self._feed is None else self._feed.answer()
 
     def settle(self) -> None:
-        from edgefuse.bench.moments import Feed, moments
+        from edgefuse.bench.moments import Feed
 
-        # Two, as what is fed weighs too.
-        self._played, self._i = moments(self._engine.bundle, count=2), 0
         self._feed = Feed(self._engine, self._played)
 
     def push(self, stream: str, t_ns: int) -> None:
@@ -116,10 +117,10 @@ def opened(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
-def loaded(given: str) -> dict[str, Any]:
-    """Stream -> tensor [1, ...], from an .npz file."""
-    with np.load(given, allow_pickle=False) as tensors:
-        return {name: tensors[name] for name in tensors.files}
+def loaded(given: str, name: str, prefix: str = "") -> dict[str, Any]:
+    """Stream -> array, from an .npz file in a folder, where the names of streams stand behind a prefix."""
+    with np.load(Path(given, name), allow_pickle=False) as arrays:
+        return {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
 
 
 def paced(contender: Any, hz: float, seconds: float) -> dict[str, Any]:

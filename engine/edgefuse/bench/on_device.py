@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from edgefuse.bench.meters import NOT_AVAILABLE
 from edgefuse.bench.moments import Feed

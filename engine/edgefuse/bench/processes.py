@@ -81,22 +81,24 @@ class Child:
 def children(stand: Stand, which: Sequence[str]) -> Iterator[dict[str, Child]]:
     """A process for each, started one after the other, ended together."""
     with ExitStack() as stack:
-        config, tensors = stack.enter_context(_given(stand))
+        given = stack.enter_context(_given(stand))
         started = {}
         for name in which:
-            started[name] = Child(name, str(stand.engine.bundle.path), config if name == "engine" else tensors)
+            started[name] = Child(name, str(stand.engine.bundle.path), given)
             stack.callback(started[name].close)
         yield started
 
 
 @contextmanager
-def _given(stand: Stand) -> Iterator[tuple[Path, Path]]:
-    """Files of the engine's configuration, and of preprocessed inputs."""
+def _given(stand: Stand) -> Iterator[Path]:
+    """A folder of the engine's configuration, of raw samples, and of preprocessed inputs."""
     with tempfile.TemporaryDirectory(prefix="edgefuse-bench-") as folder:
-        config, tensors = Path(folder) / "config.json", Path(folder) / "tensors.npz"
-        config.write_text(json.dumps(document_of(stand.engine.plan.config)))
-        np.savez(tensors, allow_pickle=False, **Preparing(stand.engine, stand.played)())
-        yield config, tensors
+        given = Path(folder)
+        (given / "config.json").write_text(json.dumps(document_of(stand.engine.plan.config)))
+        raw = {f"{k}/{name}": own for k, moment in enumerate(stand.played[:2]) for name, own in moment.items()}
+        np.savez(given / "moments.npz", allow_pickle=False, **raw)
+        np.savez(given / "tensors.npz", allow_pickle=False, **Preparing(stand.engine, stand.played)())
+        yield given
 
 
 def starts(stand: Stand) -> Section:

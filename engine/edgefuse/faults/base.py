@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from edgefuse.modalities import Modality
 from edgefuse.modalities.base import contract_reason

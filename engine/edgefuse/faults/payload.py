@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from edgefuse.faults.base import Apply, Fault, Kind, Moment, readable
 from edgefuse.faults.gps import moved

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from edgefuse.faults.base import Fault, Kind, Moment
 from edgefuse.types import NS_PER_MS, NS_PER_S, Sample

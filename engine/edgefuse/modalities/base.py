@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, cast
 
 import numpy as np
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from edgefuse.complaints import Wrong
 from edgefuse.device_payload import DevicePayload
@@ -57,8 +56,7 @@ class Unremembered:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Modality:
+class Modality(Struct, frozen=True):
     """One kind of sensor.
 
     kind        its name in manifests
