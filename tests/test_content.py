@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefuse.modalities import KINDS
-from edgefuse.modalities.grain import LEAST_SIDE, noise_level
+from edgefuse.modalities.grain import LEAST_SIDE, Grain, noise_level
 from edgefuse.types import F32, F64, U8, Array
 from watched import RECOVER, S, Watched, defocus, gaussian_noise, in_motion, lit, salt_and_pepper, without_sector
 
@@ -113,7 +113,7 @@ def test_salt_and_pepper_is_noise(share: float) -> None:
 def test_the_level_of_noise_is_measured_within_a_tenth(sigma: float) -> None:
     shade = np.broadcast_to(np.linspace(60, 180, 640)[None, :, None], (480, 640, 3))
     noisy = np.rint(np.clip(shade + RNG.normal(0, sigma, shade.shape), 0, 255)).astype(np.uint8)
-    assert noise_level(noisy) == pytest.approx(sigma, rel=0.1)
+    assert noise_level(Grain.of(noisy)) == pytest.approx(sigma, rel=0.1)
 
 
 def test_random_bytes_are_no_picture() -> None:
@@ -128,9 +128,9 @@ def test_a_picture_of_any_size_is_looked_at_without_complaint(size: tuple[int, i
 
 def test_the_verdict_does_not_depend_on_the_layout_in_memory() -> None:
     camera, picture = warm("camera", scenery), defocus(scenery(99), 4.0)
-    noise = noise_level(picture)
+    noise = noise_level(Grain.of(picture))
     for layout in (np.asfortranarray(picture), np.ascontiguousarray(picture[..., ::-1])[..., ::-1]):
-        assert noise_level(layout) == noise
+        assert noise_level(Grain.of(layout)) == noise
         assert camera.glances(layout, NOW) == camera.glances(picture, NOW)
 
 

@@ -136,25 +136,25 @@ def with_hot_pixels(level: int) -> Array:
     ],
 )
 def test_a_camera_that_shows_nothing_is_noticed(picture: Array, reason: str | None) -> None:
-    assert KINDS["camera"].content(picture, CameraChecks()) == reason
+    assert KINDS["camera"].refusal(picture, (), CameraChecks()) == reason
 
 
 def test_a_depth_picture_of_holes_is_noticed() -> None:
     depth = np.zeros((60, 80), dtype=np.uint16)
-    assert KINDS["depth"].content(depth, DepthChecks()) == "too_few_pixels"
+    assert KINDS["depth"].refusal(depth, (), DepthChecks()) == "too_few_pixels"
     depth[:2] = np.arange(500, 580)
-    assert KINDS["depth"].content(depth, DepthChecks()) is None
-    assert KINDS["depth"].content(depth[:0], DepthChecks()) == "bad_shape"
+    assert KINDS["depth"].refusal(depth, (), DepthChecks()) is None
+    assert KINDS["depth"].refusal(depth[:0], (), DepthChecks()) == "bad_shape"
 
 
 def test_an_empty_or_poisoned_cloud_is_noticed() -> None:
     cloud = RNG.normal(size=(60, 4)).astype(np.float32)
-    check = KINDS["lidar"].content
-    assert check(cloud, LidarChecks()) is None
-    assert check(cloud[:49], LidarChecks()) == "too_few_points"
-    assert check(cloud[:0], LidarChecks()) == "too_few_points"
+    check = KINDS["lidar"].refusal
+    assert check(cloud, (), LidarChecks()) is None
+    assert check(cloud[:49], (), LidarChecks()) == "too_few_points"
+    assert check(cloud[:0], (), LidarChecks()) == "too_few_points"
     cloud[7, 2] = np.inf
-    assert check(cloud, LidarChecks()) == "non_finite"
+    assert check(cloud, (), LidarChecks()) == "non_finite"
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_an_empty_or_poisoned_cloud_is_noticed() -> None:
 def test_a_fix_that_says_nothing_is_noticed(index: int, value: float, reason: str | None) -> None:
     fix = FIX.copy()
     fix[index] = value
-    assert KINDS["gps"].content(fix, GpsChecks()) == reason
+    assert KINDS["gps"].refusal(fix, (), GpsChecks()) == reason
 
 
 def test_no_fix_with_a_place_of_nan_is_no_fix() -> None:
-    assert KINDS["gps"].content(np.array([np.nan] * 6 + [-1.0]), GpsChecks()) == "no_fix"
+    assert KINDS["gps"].refusal(np.array([np.nan] * 6 + [-1.0]), (), GpsChecks()) == "no_fix"
 
 
 def test_a_grid_whose_edges_do_not_ascend_is_refused() -> None:

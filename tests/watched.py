@@ -35,9 +35,8 @@ class Watched:
 
     def glances(self, payload: Array, stamp_ns: int) -> Reason | None:
         """As `sees`, for a sample that never comes: nothing is learned from it, whatever it is like."""
-        return self.kind.refusal(payload, payload.shape, self.checks) or self.watcher.look(
-            payload, stamp_ns, self.checks
-        )
+        reason, seen = self.kind.inspected(payload, payload.shape, self.checks)
+        return reason or self.watcher.look(payload, seen, stamp_ns, self.checks)
 
     def sees_all(self, samples: Iterable[tuple[int, Array]]) -> list[Reason | None]:
         return [self.sees(payload, stamp_ns) for stamp_ns, payload in samples]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from edgefuse import kernels
 from edgefuse.errors import DeviceError
@@ -122,10 +123,11 @@ class StreamHealth:
         """What is wrong with a sample whose stamp is good; the sensor is at least alive."""
         self.pace.see(sample.stamp_ns)
         try:
+            reason, seen = inspect(self._plan, sample.payload)
             return (
-                inspect(self._plan, sample.payload)
+                reason
                 or self._stuck(sample)
-                or self._watcher.look(sample.payload, sample.stamp_ns, self._plan.checks)
+                or self._watcher.look(sample.payload, seen, sample.stamp_ns, self._plan.checks)
             )
         except DeviceError:  # the payload was on one that is lost
             return "device_lost"
@@ -171,6 +173,6 @@ class StreamHealth:
         return "stuck" if self._same >= limit else None
 
 
-def inspect(plan: StreamPlan, payload: Array) -> Reason | None:
-    """What is wrong with one payload by itself: its contract first, then its content."""
-    return plan.modality.refusal(payload, plan.tensor_shape, plan.checks)
+def inspect(plan: StreamPlan, payload: Array) -> tuple[Reason | None, Any]:
+    """What is wrong with one payload by itself, its contract first, then its content; and what was seen of it."""
+    return plan.modality.inspected(payload, plan.tensor_shape, plan.checks)

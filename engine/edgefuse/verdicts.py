@@ -35,7 +35,7 @@ def _judge_now(plan: StreamPlan, samples: Mapping[str, Any], t_ns: int, number: 
     sample = Sample(plan.name, t_ns, samples[plan.name], number=number)
     whole = Judged("ok", None, 0.0, sample, True, {number: t_ns})
     try:
-        reason = inspect(plan, sample.payload)
+        reason, _ = inspect(plan, sample.payload)
     except DeviceError:  # the payload was on one that is lost
         reason = "device_lost"
     return whole.lost(reason) if reason else whole

@@ -34,8 +34,8 @@ class CommonChecks(Strict):
 class Watcher(Protocol):
     """What a kind remembers of one stream, to judge its next sample by. One watcher a stream; never shared."""
 
-    def look(self, payload: Array, stamp_ns: int, checks: Any) -> Reason | None:
-        """What is wrong with a sample beside what was trusted before, or None.
+    def look(self, payload: Array, seen: Any, stamp_ns: int, checks: Any) -> Reason | None:
+        """What is wrong with a sample beside what was trusted before, or None; seen: as of `Modality.seen`.
 
         Asked for each sample whose contract and content have passed; whatever it answers, nothing is learned from it.
         """
@@ -49,11 +49,15 @@ class Watcher(Protocol):
 class Unremembered:
     """The watcher of a kind whose samples are judged by themselves alone."""
 
-    def look(self, payload: Array, stamp_ns: int, checks: Any) -> Reason | None:
+    def look(self, payload: Array, seen: Any, stamp_ns: int, checks: Any) -> Reason | None:
         return None
 
     def trust(self, payload: Array, stamp_ns: int) -> None:
         return None
+
+
+def nothing(_: Array) -> None:
+    """Seen of a payload whose content needs no more than itself."""
 
 
 class Modality(Struct, frozen=True):
@@ -67,7 +71,8 @@ class Modality(Struct, frozen=True):
     checks      schema of the content thresholds, with defaults
     tensor      params -> (dtype name, shape) of what the encoder receives, without batch axis
     preprocess  (payload, params, out) -> None; fills `out`, an array of the tensor's dtype and shape
-    content     (payload, checks) -> what is wrong with the content of a payload that meets the contract, or None
+    content     (payload, seen, checks) -> what is wrong with the content of a payload that meets the contract, or None
+    seen        payload that meets the contract -> what its content and its watcher are both judged by, computed once
     between     (payload a, payload b, share in (0, 1)) -> what lies between two samples; None where nothing does
     watcher     makes what remembers one stream of this kind, see `Watcher`
     """
@@ -80,14 +85,24 @@ class Modality(Struct, frozen=True):
     checks: type[CommonChecks]
     tensor: Callable[[Any], tuple[str, tuple[int, ...]]]
     preprocess: Callable[[Array, Any, Array], None]
-    content: Callable[[Array, Any], Reason | None]
+    content: Callable[[Array, Any, Any], Reason | None]
+    seen: Callable[[Array], Any] = nothing
     watcher: Callable[[], Watcher] = Unremembered
     between: Callable[[Array, Array, float], Array] | None = None
 
     def refusal(self, payload: object, tensor_shape: tuple[int, ...], checks: CommonChecks) -> Reason | None:
         """What is wrong with one payload by itself: its contract first, then its content; None for a good one."""
+        return self.inspected(payload, tensor_shape, checks)[0]
+
+    def inspected(
+        self, payload: object, tensor_shape: tuple[int, ...], checks: CommonChecks
+    ) -> tuple[Reason | None, Any]:
+        """The same, and what was seen of a payload that meets its contract, for its watcher."""
         shape = tensor_shape if self.shape is None else self.shape
-        return contract_reason(payload, self.dtype, shape) or self.content(cast(Array, payload), checks)
+        if (reason := contract_reason(payload, self.dtype, shape)) is not None:
+            return reason, None
+        seen = self.seen(cast(Array, payload))
+        return self.content(cast(Array, payload), seen, checks), seen
 
     def tensor_from(self, payload: Array, params: Strict) -> Array:
         """A good payload as the encoder sees it: a new array of the tensor's dtype and shape."""

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from edgefuse import kernels
 from edgefuse.modalities.base import Modality, Watcher
-from edgefuse.modalities.grain import noise_level, sharpness
+from edgefuse.modalities.grain import Grain, noise_level, sharpness
 from edgefuse.modalities.memory import MemoryChecks, Remembering
 from edgefuse.schema import Strict
 from edgefuse.types import F64, U8, Array, Reason
@@ -79,7 +79,11 @@ def _preprocess(payload: U8, params: ImageParams, out: U8) -> None:
         np.copyto(out, cv2.resize(part, (params.width, params.height), interpolation=cv2.INTER_AREA))
 
 
-def _content(payload: U8, checks: CameraChecks) -> Reason | None:
+def _seen(payload: U8) -> Grain | None:
+    return None if max(payload.shape) > MAX_SIDE else Grain.of(payload)
+
+
+def _content(payload: U8, grain: Grain | None, checks: CameraChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
     step = max(1, min(payload.shape[:2]) // ROWS_LOOKED_AT)
@@ -89,7 +93,7 @@ def _content(payload: U8, checks: CameraChecks) -> Reason | None:
     for count, reason in zip(counts, _EXTREMES, strict=True):
         if count >= nearly_all:
             return reason
-    return "noisy" if noise_level(payload) >= checks.noisy_level else None
+    return "noisy" if noise_level(grain) >= checks.noisy_level else None
 
 
 def _blurred(shown: F64, usual: F64, checks: CameraChecks) -> Reason | None:
@@ -110,5 +114,6 @@ CAMERA = Modality(
     tensor=_tensor,
     preprocess=_preprocess,
     content=_content,
+    seen=_seen,
     watcher=_watcher,
 )

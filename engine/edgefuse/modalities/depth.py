@@ -45,7 +45,7 @@ def _preprocess(payload: U16, params: ImageParams, out: U16) -> None:
     kernels.depth_nearest(aligned(fitted(payload, params)), out)
 
 
-def _content(payload: U16, checks: DepthChecks) -> Reason | None:
+def _content(payload: U16, _: None, checks: DepthChecks) -> Reason | None:
     if payload.size == 0 or max(payload.shape) > MAX_SIDE:
         return "bad_shape"
     step = max(1, payload.shape[0] // ROWS_LOOKED_AT)

@@ -58,8 +58,13 @@ def _preprocess(payload: F64, params: GpsParams, out: F32) -> None:
     out[:] = [0.0 if abs(value) < SMALLEST else value for value in values]
 
 
-def _content(payload: F64, checks: GpsChecks) -> Reason | None:
-    latitude_deg, longitude_deg, altitude_m, *variances_m2, status = values = payload.tolist()
+def _seen(payload: F64) -> list[float]:
+    values: list[float] = payload.tolist()
+    return values
+
+
+def _content(payload: F64, values: list[float], checks: GpsChecks) -> Reason | None:
+    latitude_deg, longitude_deg, altitude_m, *variances_m2, status = values
     if status <= NO_FIX:  # a receiver without a fix may send NaN for the place: that is no fix, not a fault
         return "no_fix"
     if not all(map(math.isfinite, values)):
@@ -77,10 +82,10 @@ class _Track:
     def __init__(self) -> None:
         self._last: tuple[list[float], int] | None = None
 
-    def look(self, payload: F64, stamp_ns: int, checks: GpsChecks) -> Reason | None:
+    def look(self, payload: F64, now: list[float], stamp_ns: int, checks: GpsChecks) -> Reason | None:
         if self._last is None:
             return None
-        (fix, fix_ns), now = self._last, payload.tolist()
+        fix, fix_ns = self._last
         age_s = abs(stamp_ns - fix_ns) / NS_PER_S
         if age_s >= checks.forget_s:
             return None
@@ -124,6 +129,7 @@ GPS = Modality(
     tensor=_tensor,
     preprocess=_preprocess,
     content=_content,
+    seen=_seen,
     watcher=_Track,
     between=_between,
 )

@@ -39,21 +39,25 @@ class Grain:
         sizes = (self.inner, self.inner, whole, count * (columns - coarse), whole)
         self.energies = [total / size for total, size in zip(squares, sizes, strict=True)]
 
+    @classmethod
+    def of(cls, image: U8) -> Grain | None:
+        """The grain of a picture, None for one too small to have any."""
+        return None if min(image.shape[:2]) < LEAST_SIDE else cls(image)
 
-def noise_level(image: U8) -> float:
-    """Standard deviation of the noise in a picture uint8 [H, W, 3], in grey levels; 0 for one too small to tell.
+
+def noise_level(grain: Grain | None) -> float:
+    """Standard deviation of the noise in a picture, in grey levels, by its grain; 0 for one too small to tell.
 
     sqrt(pi / 2) * mean |N * I| / 6, with N = [[1, -2, 1], [-2, 4, -2], [1, -2, 1]], which is blind to edges and shades:
     Immerkaer (1996), "Fast noise variance estimation".
     """
-    if min(image.shape[:2]) < LEAST_SIDE:
+    if grain is None:
         return 0.0
-    grain = Grain(image)
     return math.sqrt(math.pi / 2) / 6 * float(grain.residue) / grain.inner
 
 
-def sharpness(image: U8) -> F64 | None:
-    """Logarithm of fine detail over coarse contrast of a picture uint8 [H, W, 3], along columns and along rows.
+def sharpness(grain: Grain | None) -> F64 | None:
+    """Logarithm of fine detail over coarse contrast of a picture, by its grain, along columns and along rows.
 
     float64 [2]; None for a picture that is plain or tiny. Fine detail is the energy of second differences, as in the
     modified Laplacian of Nayar and Nakagawa (1994) and the energy measures of Pech-Pacheco et al. (2000). Over the
@@ -61,9 +65,9 @@ def sharpness(image: U8) -> F64 | None:
     6 s and 2 s to the two; most of it is taken out, so that the noise of the sensor, which no lens blurs, does not pass
     for detail. The two directions stand apart since motion blurs only one.
     """
-    if min(image.shape[:2]) < LEAST_SIDE:
+    if grain is None:
         return None
-    residue, across, down, *contrast = Grain(image).energies
+    residue, across, down, *contrast = grain.energies
     noise = NOISE_SHARE * residue / 36
     detail = [across - 6 * noise, down - 6 * noise]
     contrast = [energy - 2 * noise for energy in contrast]

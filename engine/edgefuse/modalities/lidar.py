@@ -67,12 +67,11 @@ def _preprocess(payload: F32, params: GridParams, out: F32) -> None:
     kernels.lidar_grid(in_order(payload), params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
 
 
-def _content(payload: F32, checks: LidarChecks) -> Reason | None:
+def _content(payload: F32, points: F32, checks: LidarChecks) -> Reason | None:
     if len(payload) > MAX_POINTS:
         return "bad_shape"
     if len(payload) < checks.min_points:
         return "too_few_points"
-    points = in_order(payload)
     finite, nonzero, sound, outside = kernels.cloud_counts(
         points, float(SMALLEST), checks.min_range_m, checks.max_range_m
     )
@@ -106,5 +105,6 @@ LIDAR = Modality(
     tensor=_tensor,
     preprocess=_preprocess,
     content=_content,
+    seen=in_order,
     watcher=_watcher,
 )

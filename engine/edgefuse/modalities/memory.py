@@ -64,19 +64,19 @@ class Usual:
 class Remembering:
     """A watcher that compares a sample's features with the usual ones.
 
-    features  payload -> float64 [k], or None where the payload does not allow to tell
+    features  what was seen of a payload -> float64 [k], or None where it does not allow to tell
     compare   (shown, usual, checks) -> what is wrong, or None
     """
 
     def __init__(
-        self, features: Callable[[Array], F64 | None], compare: Callable[[F64, F64, Any], Reason | None]
+        self, features: Callable[[Any], F64 | None], compare: Callable[[F64, F64, Any], Reason | None]
     ) -> None:
         self._features, self._compare = features, compare
         self._usual, self._recalled = Usual(), Usual()
         self._seen: tuple[Array, F64, MemoryChecks] | None = None
 
-    def look(self, payload: Array, stamp_ns: int, checks: MemoryChecks) -> Reason | None:
-        shown = self._features(payload)
+    def look(self, payload: Array, seen: Any, stamp_ns: int, checks: MemoryChecks) -> Reason | None:
+        shown = self._features(seen)
         self._seen = None if shown is None else (payload, shown, checks)
         usual = self._usual.at(stamp_ns, checks.warm_samples, checks.forget_s)
         reason = None if shown is None or usual is None else self._compare(shown, usual, checks)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from edgefuse import kernels
-from edgefuse.modalities.base import in_order
 from edgefuse.reference_looks import ELEVATIONS, SLOPES
 from edgefuse.reference_looks import SECTORS as AZIMUTHS
 from edgefuse.types import F32, F64
@@ -20,10 +19,10 @@ SECTOR_DEG = 360.0 / AZIMUTHS
 def shape_of(points: F32) -> F64:
     """Points that hit something, then their counts per sector and per row, float64 [1 + 72 + 256].
 
-    points: float32 [n, 4], finite; see `kernels.sweep_counts`.
+    points: float32 [n, 4], finite, dense; see `kernels.sweep_counts`.
     """
     counts = np.empty(1 + AZIMUTHS + ELEVATIONS)
-    kernels.sweep_counts(in_order(points), SLOPES, counts)
+    kernels.sweep_counts(points, SLOPES, counts)
     return counts
 
 

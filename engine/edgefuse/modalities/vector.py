@@ -33,7 +33,7 @@ def _preprocess(payload: F32, params: VectorParams, out: F32) -> None:
     flush_denormals(out)
 
 
-def _content(payload: F32, checks: VectorChecks) -> Reason | None:
+def _content(payload: F32, _: None, checks: VectorChecks) -> Reason | None:
     if not np.isfinite(payload).all():
         return "non_finite"
     return "denormal" if denormal_share(payload) > checks.denormal_share else None
