@@ -12,12 +12,12 @@ import pytest
 
 import edgefuse
 import emulated
-from edgefuse import Engine, RunConfig, front, kernels
+from edgefuse import Engine, RunConfig, front
 from edgefuse.device import Device, DeviceArray
-from edgefuse.device_payload import DeviceLooks, DevicePayload
+from edgefuse.device_looks import DeviceLooks
+from edgefuse.device_payload import DevicePayload
 from edgefuse.doctor import shipped_bundle
 from edgefuse.modalities.agreement import Agreement
-from edgefuse.modalities.sweep import SLOPES
 from edgefuse.reference_looks import ELEVATIONS, SECTORS
 from edgefuse.sources import open_source
 from edgefuse.types import Array
@@ -108,31 +108,6 @@ def test_without_a_copy_the_owner_is_held_until_it_is_not_needed(engine: Engine)
     engine.reset()
     gc.collect()
     assert alive() is None
-
-
-def test_looks_count_what_the_host_counts(engine: Engine) -> None:
-    device = device_of(engine)
-    looks = DeviceLooks(device)
-
-    def there(values: Array) -> Any:
-        return DevicePayload(device.put(values), looks)
-
-    picture = RNG.integers(0, 255, (60, 77, 3)).astype(np.uint8)
-    depth = RNG.integers(0, 3, (50, 61)).astype(np.uint16) * np.uint16(2000)
-    cloud = RNG.normal(0, 10, (3000, 4)).astype(np.float32)
-    asked: tuple[tuple[Any, Array, tuple[Any, ...]], ...] = (
-        (kernels.picture_grain, picture, (5, 64, 1, 57, 2, 1, 3)),
-        (kernels.picture_levels, picture, (2, 20, 220)),
-        (kernels.depth_counts, depth, (3, 3500)),
-        (kernels.cloud_counts, cloud, (1e-30, 0.5, 12.0)),
-        (kernels.digest, picture, ()),
-    )
-    for look, values, limits in asked:
-        assert look(there(values), *limits) == look(values, *limits)
-    sweeps = np.zeros(1 + SECTORS + ELEVATIONS), np.zeros(1 + SECTORS + ELEVATIONS)
-    kernels.sweep_counts(there(cloud), SLOPES, sweeps[0])
-    kernels.sweep_counts(cloud, SLOPES, sweeps[1])
-    np.testing.assert_array_equal(*sweeps)
 
 
 def bad(device: Device) -> dict[str, tuple[Any, str]]:

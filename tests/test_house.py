@@ -51,6 +51,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("fusion_spec", "fallback_spec", "config"),
     ("manifest",),
     ("bundle", "device", "pools"),
+    ("device_looks",),
     ("device_payload",),
     ("session", "modalities", "gpu_facts"),
     ("datasheet", "sources", "graph_fusion", "impute", "aside"),

@@ -1,7 +1,6 @@
 """Payloads that are on a device already: taken there without a way over the host, and looked at there.
 
-What is looked for is what the kernels of the host look for, and comes back as a few whole numbers, for which the host
-waits. A picture, a depth picture or a cloud stays; what is small, a fix or a vector, is brought to the host at once.
+A picture, a depth picture or a cloud stays; what is small, a fix or a vector, is brought to the host at once.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgefuse.device import Device, DeviceArray
-from edgefuse.reference_looks import ELEVATIONS, SECTORS
-from edgefuse.types import F32, F64, Array
+from edgefuse.device import DeviceArray
+from edgefuse.device_looks import DeviceLooks, Look, Slot
+from edgefuse.types import Array
 
 KINDS = ("camera", "depth", "lidar")  # that stay
 _DEFAULT_STREAM = 1  # what CUDA's array interface calls the legacy default stream
@@ -27,6 +26,8 @@ class DevicePayload:
         self.array, self.looks = array, looks
         self.dtype, self.shape, self.ndim = array.dtype, array.shape, len(array.shape)
         self.size, self.nbytes = array.size, array.nbytes
+        self.queued: dict[Look, Slot] = {}
+        looks.expect(self)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -37,45 +38,6 @@ class DevicePayload:
         self.looks.device.download(values, self.array)
         self.looks.device.wait()
         return values
-
-
-class DeviceLooks:
-    """What `edgefuse._kernels` and `reference_looks` look for (see `kernels.Looks`), in payloads on one device."""
-
-    def __init__(self, device: Device) -> None:
-        self.device = device
-        self._there = device.empty((1 + SECTORS + ELEVATIONS,), np.int64)
-        self._scratch = device.empty(self._there.shape, np.int64)
-        self._here = device.pinned(self._there.shape, np.int64)
-        self._slopes: DeviceArray | None = None
-
-    def picture_grain(self, image: DevicePayload, left: int, columns: int, *rest: int) -> tuple[int, ...]:
-        return self._asked("picture_grain", 6, image.array, image.shape[1], left, columns, *rest, self._there)
-
-    def picture_levels(self, image: DevicePayload, step: int, dark: int, bright: int) -> tuple[int, ...]:
-        return self._asked("picture_levels", 2, image.array, *image.shape[:2], step, dark, bright, self._there)
-
-    def depth_counts(self, depth_mm: DevicePayload, step: int, limit_mm: int) -> tuple[int, ...]:
-        given = (depth_mm.array, *depth_mm.shape, step, limit_mm, self._there, self._scratch)
-        return self._asked("depth_counts", 4, *given)
-
-    def cloud_counts(self, points: DevicePayload, *limits: float) -> tuple[int, ...]:
-        return self._asked("cloud_counts", 4, points.array, len(points), *limits, self._there, self._scratch)
-
-    def sweep_counts(self, points: DevicePayload, slopes: F32, out: F64) -> None:
-        if self._slopes is None:
-            self._slopes = self.device.put(slopes)
-        self._asked("sweep_counts", 0, points.array, len(points), self._slopes, self._there, self._scratch)
-        out[:] = self._here.view(np.float64)
-
-    def digest(self, values: DevicePayload) -> int:
-        return self._asked("digest", 1, values.array, values.nbytes, self._there)[0]
-
-    def _asked(self, kernel: str, count: int, *arguments: Any) -> tuple[int, ...]:
-        self.device.queue(kernel, *arguments)
-        self.device.download(self._here, self._there)
-        self.device.wait()
-        return tuple(self._here[:count].tolist())
 
 
 def host_of(payload: Any) -> Array:

@@ -13,7 +13,8 @@ from msgspec import Struct
 from edgefuse.bundle import Bundle
 from edgefuse.config import Provider
 from edgefuse.device import Traffic
-from edgefuse.device_payload import KINDS, DeviceLooks, DevicePayload, interface_of, taken
+from edgefuse.device_looks import DeviceLooks
+from edgefuse.device_payload import KINDS, DevicePayload, interface_of, taken
 from edgefuse.errors import BundleError, ConfigError, DeviceError
 from edgefuse.executors import Executor, executor_of
 from edgefuse.model import Model

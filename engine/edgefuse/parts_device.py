@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgefuse.bundle import Bundle
 from edgefuse.captured import capture
 from edgefuse.device import Device
-from edgefuse.device_payload import DeviceLooks
+from edgefuse.device_looks import DeviceLooks
 from edgefuse.errors import DeviceError
 from edgefuse.executor_device import OnDevice
 from edgefuse.fuse import KernelFusion, MapFusion, fusion_of
