@@ -45,7 +45,7 @@ class Whole(Strict):
         ),
         ({"parts": []}, "parts: expected mapping, got list (given [])"),
         ({"parts": {"a": {"size_m": 1, "kind": "off"}}}, "parts.a.kind: must be one of 'near', 'far' (given 'off')"),
-        ({"parts": {"a": {"size_m": 1, "kind": 3}}}, "parts.a.kind: expected str, got int (given 3)"),
+        ({"parts": {"a": {"size_m": 1, "kind": 3}}}, "parts.a.kind: must be one of 'near', 'far' (given 3)"),
         ({"parts": {"a": {"size_m": 1, "shape": [1, 0]}}}, "parts.a.shape.1: expected int >= 1 (given 0)"),
         ({"parts": {"a": {"size_m": 1, "at_m": [1, "2"]}}}, "parts.a.at_m.1: expected float, got str (given '2')"),
         ({"parts": {"a": {"size_m": 1, "at_m": [1]}}}, "parts.a.at_m: expected list of length 2, got 1 (given [1])"),

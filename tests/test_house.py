@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
@@ -119,6 +120,12 @@ def test_imports_point_downwards(path: Path) -> None:
         return
     upward = {room for room in rooms(path) if floor_of(room) >= floor_of(own)}
     assert upward - {own} == set()
+
+
+def test_a_pattern_ends_where_the_text_ends() -> None:
+    found = [p for path in SOURCES for p in re.findall(r'(?:pattern=|PATTERN = )r"([^"]+)"', path.read_text())]
+    assert len(found) > 4
+    assert [pattern for pattern in found if not pattern.endswith(r"\Z")] == []  # $ lets a newline pass
 
 
 def test_stages_do_not_import_each_other() -> None:

@@ -6,13 +6,14 @@ import datetime
 import json
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, field
 
 from edgefuse.complaints import Wrong
-from edgefuse.config import RunConfig, StreamConfig
+from edgefuse.config import LadderStep, RunConfig, StreamConfig
 from edgefuse.schema import FileName, Finite, Name, Positive, Strict, changed, document_of, parse, validate
 
 
@@ -100,6 +101,59 @@ def test_a_name_is_a_name_to_its_last_character(name: str) -> None:
 def test_a_number_that_is_not_finite_is_named_in_text_too(number: str) -> None:
     with pytest.raises(Wrong, match=r"^leaves\.a\.weight: must be a finite number"):
         parse(Tree, f'{{"leaves": {{"a": {{"name": "a", "weight": {number}}}}}}}')
+
+
+HALF = '"\\ud800"'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f'{{"more": {{"a": ["b", {HALF}]}}}}', "more.a.1: holds half of a surrogate pair, which is no text"),
+        (
+            f'{{{HALF}: {HALF}, "more": {{{HALF}: 1}}}}',
+            "holds half of a surrogate pair, which is no text; \\ud800: holds",
+        ),
+        (f'{{"leaves": {{"a": {{"name": {HALF}}}}}}}', "leaves.a.name: holds half of a surrogate pair"),
+    ],
+)
+def test_what_is_no_text_is_told_in_words_that_can_be_printed(text: str, words: str) -> None:
+    for refusal in (lambda: parse(Tree, text), lambda: validate(Tree, json.loads(text))):
+        with pytest.raises(Wrong) as refused:
+            refusal()
+        assert str(refused.value).startswith(words)
+        str(refused.value).encode()
+
+
+@pytest.mark.parametrize("depth", [150, 990, 100_000])
+def test_what_has_no_end_is_a_value_error(depth: int) -> None:
+    abyss: Any = []
+    for _ in range(depth):
+        abyss = [abyss]
+    with pytest.raises(ValueError, match="is nested too deeply"):
+        validate(Tree, {"more": {"a": abyss}})
+
+
+def test_a_whole_pair_is_text() -> None:
+    assert parse(Tree, '{"more": {"a": "\\ud83d\\ude80"}}').more == {"a": "\U0001f680"}
+
+
+def test_numpys_numbers_are_numbers_and_a_set_is_no_order() -> None:
+    assert RunConfig(tick_hz=np.float64(5.0), seed=np.int64(3)) == RunConfig(tick_hz=5.0, seed=3)  # type: ignore[arg-type]
+    with pytest.raises(Wrong, match=r"^providers: expected list, got set"):
+        RunConfig(providers={"cuda", "cpu"})  # type: ignore[arg-type]
+
+
+def test_a_number_that_no_float_holds_is_refused() -> None:
+    with pytest.raises(Wrong, match=r"^leaves\.a\.weight: "):
+        validate(Tree, {"leaves": {"a": {"name": "a", "weight": 10**400}}})
+
+
+def test_a_ladder_has_one_form_however_it_was_written() -> None:
+    step = LadderStep(rung="hold")
+    assert RunConfig(ladder=("hold",)) == RunConfig(ladder=(step,))
+    assert StreamConfig(ladder=("hold", step)).ladder == (step, step)
+    assert document_of(RunConfig(ladder=("hold",)))["ladder"] == [document_of(step)]
 
 
 @pytest.mark.parametrize("text", ["", "{", "nan", '{"leaves": {}', "[" * 100_000, b"\xff", "'a'"])

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -45,8 +46,7 @@ def read(path: str | os.PathLike[str]) -> Bundle:
 
 def parse(data: bytes, place: str) -> Bundle:
     """Check the bytes of a bundle; `place` is what errors call it."""
-    whole = _Hashing(data)
-    found, view = spans(data, place), memoryview(data)
+    found, view, whole = spans(data, place), memoryview(data), _Hashing(data)
     manifest = _manifest(data[slice(*found.pop(MANIFEST))], place)
     _check_files(manifest, {name: view[slice(*span)] for name, span in found.items()}, place)
     digests = {name: spec.sha256 for name, spec in manifest.files.items()}
@@ -59,15 +59,17 @@ class _Hashing(threading.Thread):
     def __init__(self, data: bytes) -> None:
         super().__init__(name="edgefuse-hash", daemon=True)
         self._data, self._found = data, ""
-        self.start()
+        with suppress(RuntimeError):  # no thread is to be had
+            self.start()
 
     def run(self) -> None:
         self._found = hashlib.sha256(self._data).hexdigest()
 
     def digest(self) -> str:
         """In hexadecimals, once it is known."""
-        self.join()
-        return self._found
+        if self.ident is not None:
+            self.join()
+        return self._found or hashlib.sha256(self._data).hexdigest()
 
 
 def write(path: str | os.PathLike[str], fields: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:

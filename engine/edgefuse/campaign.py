@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from msgspec import Meta, field
+from msgspec.structs import force_setattr
 
 from edgefuse.complaints import Wrong
 from edgefuse.config import load_as
@@ -72,7 +73,7 @@ class Window(Strict):
 class Storm(Strict):
     """How long a fault of a storm lasts, and how long its stream then rests: rest_s to twice that."""
 
-    shortest_s: Positive = 1.0
+    shortest_s: Annotated[float, Meta(ge=0.01, le=1e6)] = 1.0
     longest_s: Positive = 4.0
     rest_s: Positive = 5.0
 
@@ -107,6 +108,9 @@ class Limits(Strict):
     min_ra: Fraction | None = None
 
     def __post_init__(self) -> None:
+        for limit in (*BY_KIND, "min_retention"):
+            if (given := getattr(self, limit)) is not None:
+                force_setattr(self, limit, by_name(given))
         for limit in BY_KIND:
             for name in by_name(getattr(self, limit)):
                 if name != ANY:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from edgefuse.complaints import Wrong
 from edgefuse.errors import EdgefuseError
 
 _AsTold = argparse.RawDescriptionHelpFormatter  # breaks no example
@@ -52,7 +53,7 @@ def guarded(parser: argparse.ArgumentParser, argv: Sequence[str] | None, *, extr
     verb: Verb = arguments.verb
     try:
         return verb(arguments)
-    except EdgefuseError as error:
+    except (EdgefuseError, Wrong) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         wanted = _EXTRAS.get((error.name or "").partition(".")[0], extra)

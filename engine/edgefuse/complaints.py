@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import types
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 SHORT = 60  # characters of a value that is worth repeating
+DEEPEST = 100  # lists and mappings in one another
 
 Path = tuple[str, ...]
 Problem = tuple[Path, str]
+_INNER = (str, list, dict)
 Part = tuple[str, Any, Any]  # a key, the type that it should have, and what was given
 
 _FORMS = {"array": "list", "object": "mapping"}  # a YAML file's words for them
@@ -37,6 +40,28 @@ def complaint(error: ValueError, prefix: str = "") -> str:
     return "; ".join(f"{path}: {what}" if path else what for path, what in named)
 
 
+def unsound(document: object) -> list[Problem]:
+    """What no document may hold, whatever its model: texts that are none, as JSON can escape half a pair; abysses."""
+    found, waiting = list[Problem](), deque[tuple[Path, object]]([((), document)])
+    while waiting:
+        path, value = waiting.popleft()
+        if isinstance(value, str):
+            if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+                found.append((path, "holds half of a surrogate pair, which is no text"))
+        elif isinstance(value, dict | list) and len(path) >= DEEPEST:
+            found.append((path[:3], "is nested too deeply"))
+        elif isinstance(value, dict):
+            waiting += [(path, key) for key in value]
+            waiting += [((*path, _shown(key)), part) for key, part in value.items() if isinstance(part, _INNER)]
+        elif isinstance(value, list):
+            waiting += [((*path, str(i)), part) for i, part in enumerate(value) if isinstance(part, _INNER)]
+    return found
+
+
+def _shown(key: str) -> str:
+    return key if key.isascii() else key.encode(errors="backslashreplace").decode()
+
+
 def problems(kind: Any, given: object, path: Path = ()) -> Iterator[Problem]:
     """What is wrong with a value beside its type: of its innermost parts where these are wrong by themselves."""
     try:
@@ -57,13 +82,14 @@ def _own(kind: Any, given: object, path: Path, error: Exception) -> Iterator[Pro
 
 def _words(kind: Any, given: object, error: Exception) -> str:
     """What msgspec says, without its own idea of the place; choices are named."""
-    if isinstance(given, float) and given - given != 0.0:
+    members = [member for member in _members(kind) if member is not type(None)]
+    if float in members and isinstance(given, float) and given - given != 0.0:
         return "must be a finite number"
-    choices = [choice for member in _members(kind) if get_origin(member) is Literal for choice in get_args(member)]
-    if choices and isinstance(given, type(choices[0])):
+    choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
+    if choices and (isinstance(given, type(choices[0])) or len(members) == 1):
         return f"must be one of {', '.join(map(repr, choices))}"
     what = str(error).rpartition(" - at `")[0] or str(error)
-    return re.sub("array|object", lambda found: _FORMS[found[0]], what[:1].lower() + what[1:].replace("`", ""))
+    return re.sub(r"\b(array|object)\b", lambda found: _FORMS[found[0]], what[:1].lower() + what[1:].replace("`", ""))
 
 
 def _told(given: object) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
+from msgspec.structs import force_setattr
 
 from edgefuse.complaints import complaint
 from edgefuse.errors import ConfigError
@@ -35,6 +36,12 @@ Ladder = Annotated[tuple[Rung | LadderStep, ...], Meta(min_length=1)]
 def steps_of(ladder: Ladder) -> tuple[LadderStep, ...]:
     """The rungs of a ladder in their order, where a name alone stands for a step without conditions."""
     return tuple(step if isinstance(step, LadderStep) else LadderStep(rung=step) for step in ladder)
+
+
+def _put_steps(config: StreamConfig | RunConfig) -> None:
+    """One form for a ladder, however it was written."""
+    if config.ladder is not None:
+        force_setattr(config, "ladder", steps_of(config.ladder))
 
 
 class AnyOf(Strict):
@@ -74,6 +81,9 @@ class StreamConfig(Strict):
     derived_from: Name | None = None
     preprocess: dict[str, Any] = field(default_factory=dict)
     checks: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _put_steps(self)
 
 
 class FaultConfig(Strict):
@@ -119,7 +129,7 @@ class RunConfig(Strict):
 
     tick_hz: Annotated[float, Meta(ge=1e-3, le=1000.0)] = 10.0
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
-    device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)$")] = "cpu"
+    device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)\Z")] = "cpu"
     providers: tuple[Provider, ...] = ()
     cuda_graphs: bool = True
     cache_dir: str | None = None
@@ -139,6 +149,9 @@ class RunConfig(Strict):
     streams: dict[Name, StreamConfig] = field(default_factory=dict)
     faults: tuple[FaultConfig, ...] = ()
     seed: Annotated[int, Meta(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        _put_steps(self)
 
 
 def load_config(path: str | os.PathLike[str]) -> RunConfig:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from edgefuse import bundle as bundles
 from edgefuse.bundle import Bundle
 from edgefuse.config import RunConfig, load_config
-from edgefuse.datasheet import Expectations, read_datasheet
+from edgefuse.datasheet import Expectations
 from edgefuse.errors import DeviceError, UsageError
 from edgefuse.executors import Executor
 from edgefuse.front import Front
@@ -44,7 +44,7 @@ class Engine:
         self.bundle = bundle
         self.plan: Plan = make_plan(bundle, config or RunConfig(), config_place)
         self.pool = pool(self.plan.config.threads, shared=self.plan.config.shared_pool)
-        self.datasheet = read_datasheet(bundle)
+        self.datasheet = self.plan.datasheet
         expectations = Expectations(self.datasheet)
         self._results = Results(bundle, self.plan, expectations)
         self.parts = Parts(bundle, self.plan, expectations.worth, config_place)

@@ -24,7 +24,7 @@ class FileSpec(Strict):
     """Size and hash of one file of the bundle."""
 
     size_bytes: Size
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class StreamSpec(Strict):
@@ -104,7 +104,7 @@ class Manifest(Strict):
     """`manifest.json`, whole; `files` names every other entry of the bundle, and only those."""
 
     schema_version: Literal[1] = 1
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
     bundle_version: Annotated[int, Meta(ge=1)] = 1
     domain: str = "unknown"
     streams: Annotated[tuple[StreamSpec, ...], Meta(min_length=1, max_length=MAX_STREAMS)]

@@ -80,11 +80,12 @@ class StreamPlan(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True, dict=True):
-    """The streams in the bundle's order, and the settings that concern them all."""
+    """The streams in the bundle's order, the settings that concern them all, and what was measured of them."""
 
     streams: tuple[StreamPlan, ...]
     config: RunConfig
     demands: Demands
+    datasheet: Datasheet | None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ def make_plan(bundle: Bundle, config: RunConfig, config_place: str = "configurat
     streams = tuple(_plan_stream(bundle, i, spec, config, config_place, sheet) for i, spec in specs)
     _refuse_cycles(streams, config_place)
     refuse(config, names, config_place)
-    return Plan(streams, config, demands_of(config, names, sheet, config_place))
+    return Plan(streams, config, demands_of(config, names, sheet, config_place), sheet)
 
 
 def _check_versions(bundle: Bundle) -> None:

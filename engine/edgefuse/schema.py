@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 from msgspec.structs import asdict
 
-from edgefuse.complaints import Wrong, problems
+from edgefuse.complaints import Wrong, problems, unsound
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -49,7 +50,7 @@ class _Checking(msgspec.StructMeta):
     if not TYPE_CHECKING:  # which would take it for the signature of every model
 
         def __call__(cls, **fields):
-            return _checked(cls, fields)
+            return _checked(cls, {name: _plain(name, value) for name, value in fields.items()})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -66,9 +67,12 @@ def validate(model: type[Model], document: object) -> Model:
     Raises `Wrong`, or ValueError for values that no JSON can hold, such as YAML dates.
     """
     try:
-        return _checked(model, json.loads(json.dumps(document)))
+        plain = json.loads(json.dumps(document))
     except TypeError as error:
         raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    return _sound(model, plain)
 
 
 def parse(model: type[Model], text: str | bytes) -> Model:
@@ -76,7 +80,7 @@ def parse(model: type[Model], text: str | bytes) -> Model:
     try:
         return msgspec.json.decode(text, type=model)
     except (msgspec.DecodeError, RecursionError):
-        return _checked(model, _read(text))
+        return _sound(model, _read(text))
 
 
 def _read(text: str | bytes) -> object:
@@ -85,6 +89,19 @@ def _read(text: str | bytes) -> object:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
+
+
+def _sound(model: type[Model], document: object) -> Model:
+    if found := unsound(document):
+        raise Wrong(*found)
+    return _checked(model, document)
+
+
+def _plain(name: str, value: object) -> object:
+    """What a constructor was given, NumPy's numbers as Python's; a set is refused, which has no order."""
+    if isinstance(value, set | frozenset):
+        raise Wrong(((name,), f"expected list, got {type(value).__name__}"))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _checked(model: type[Model], document: object) -> Model:
@@ -96,7 +113,7 @@ def _checked(model: type[Model], document: object) -> Model:
 
 def changed(model: Model, **fields: Any) -> Model:
     """A copy with some fields of other values, checked as a whole."""
-    return _checked(type(model), {**asdict(model), **fields})
+    return type(model)(**{**asdict(model), **fields})
 
 
 def document_of(model: msgspec.Struct, *without: str) -> dict[str, Any]:

@@ -21,10 +21,13 @@ SMALLEST = np.float32(1e-30)
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
+StuckSamples = Annotated[int, Meta(ge=0, le=10_000)]
+
+
 class CommonChecks(Strict):
     """Thresholds of every kind: `stuck_samples` equal payloads in a row mean a frozen sensor; 0 switches it off."""
 
-    stuck_samples: Annotated[int, Meta(ge=0, le=10_000)] = 3
+    stuck_samples: StuckSamples = 3
 
     def __post_init__(self) -> None:
         if self.stuck_samples == 1:

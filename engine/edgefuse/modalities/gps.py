@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 
 from edgefuse.geodesy import Origin, enu_from_geodetic
-from edgefuse.modalities.base import SMALLEST, CommonChecks, Modality
+from edgefuse.modalities.base import SMALLEST, CommonChecks, Modality, StuckSamples
 from edgefuse.schema import Bounded, NotNegative, Strict
 from edgefuse.types import F32, F64, NS_PER_S, Reason
 
@@ -37,7 +37,7 @@ class GpsChecks(CommonChecks):
     forget_s       so long after the last trusted fix any place is believed again, as PX4 resets to GNSS after 7 s
     """
 
-    stuck_samples: int = 5
+    stuck_samples: StuckSamples = 5
     max_sd_m: Bounded = 25.0
     max_speed_mps: Bounded = 70.0
     jump_slack_m: NotNegative = 10.0
