@@ -132,6 +132,31 @@ def test_what_nobody_looks_at_gives_its_places_back(engine: Engine) -> None:
     assert engine.step(0).streams["camera"].state == "fresh"
 
 
+def test_looks_on_their_way_share_no_place() -> None:
+    looks = DeviceLooks(Device(0))
+    pictures = [RNG.integers(0, 255, (40, 50, 3)).astype(np.uint8) for _ in range(6)]
+    first: Any = DevicePayload(looks.device.put(pictures[0]), looks)
+    kernels.digest(first), kernels.picture_levels(first, 1, 60, 200)
+    payloads: list[Any] = [DevicePayload(looks.device.put(own), looks) for own in pictures]
+    slots = [slot for own in payloads for slot in own.queued.values()]
+    assert len({slot.there.address for slot in slots} | {slot.scratch.address for slot in slots}) == 2 * 2 * 6
+    for there, here in reversed(list(zip(payloads, pictures, strict=True))):
+        assert kernels.digest(there) == kernels.digest(here)
+        assert kernels.picture_levels(there, 1, 60, 200) == kernels.picture_levels(here, 1, 60, 200)
+
+
+def test_a_place_that_another_thread_takes_meanwhile_is_no_error() -> None:
+    class Fleeting(list[Any]):
+        def __len__(self) -> int:
+            return 1  # it was there when asked for
+
+    looks = DeviceLooks(Device(0))
+    looks._free = Fleeting()
+    picture = RNG.integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    there: Any = DevicePayload(looks.device.put(picture), looks)
+    assert kernels.digest(there) == kernels.digest(picture)
+
+
 def test_sizes_that_come_and_go_are_not_remembered_for_ever() -> None:
     device = Device(0)
     looks = DeviceLooks(device)

@@ -26,9 +26,10 @@ Look = tuple[str, tuple[float, ...]]  # a kernel, and its limits
 
 
 class Slot(Struct, eq=False):
-    """Where numbers of one look lie on the device, and here once its mark is reached."""
+    """Where numbers of one look lie on the device, with room to add them up in, and here once its mark is reached."""
 
     there: DeviceArray
+    scratch: DeviceArray
     here: I64
     mark: int
 
@@ -66,7 +67,6 @@ class DeviceLooks:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self._scratch = device.empty((_SWEEP,), np.int64)
         self._slopes: DeviceArray | None = None
         self._free: list[Slot] = []
         self._usual: dict[object, dict[Look, None]] = {}  # by likeness, in the order in which they were asked
@@ -118,17 +118,20 @@ class DeviceLooks:
 
     def _queue(self, payload: Payload, look: Look) -> Slot:
         kernel, limits = look
-        how, slot = _KERNELS[kernel], self._free.pop() if self._free else self._new_slot()
+        how, slot = _KERNELS[kernel], self._slot()
         slopes = () if kernel != "sweep_counts" else (self._slopes,)
-        scratch = (self._scratch,) if how.scratch else ()
+        scratch = (slot.scratch,) if how.scratch else ()
         self.device.queue(kernel, payload.array, *how.sizes(payload.array), *limits, *slopes, slot.there, *scratch)
         self.device.download(slot.here[: how.numbers], slot.there.part(0, (how.numbers,)))
         self.device.mark(slot.mark)
         return slot
 
-    def _new_slot(self) -> Slot:
-        there, here = self.device.empty((_SWEEP,), np.int64), self.device.pinned((_SWEEP,), np.int64)
-        return Slot(there, here, self.device.mark())
+    def _slot(self) -> Slot:
+        """One that nobody uses; payloads arrive, and are looked at, in several threads."""
+        with contextlib.suppress(IndexError):
+            return self._free.pop()
+        there, scratch = (self.device.empty((_SWEEP,), np.int64) for _ in range(2))
+        return Slot(there, scratch, self.device.pinned((_SWEEP,), np.int64), self.device.mark())
 
     def _free_all(self, queued: dict[Look, Slot]) -> None:
         """Of a payload that nobody looked at: what is on its way comes before what is queued into the same places."""
