@@ -82,11 +82,8 @@ class Storm(Strict):
             raise ValueError(f"longest_s {self.longest_s:g} is below shortest_s {self.shortest_s:g}")
 
 
-# Limits that are of faults; `min_retention` is of streams.
-BY_KIND = (
-    *("max_detection_ticks", "max_detection_samples", "max_recovery_ticks", "max_recovery_samples"),
-    "min_accuracy",
-)
+_COUNTED = ("max_detection_ticks", "max_detection_samples", "max_recovery_ticks", "max_recovery_samples")
+_OF_FAULTS, _OF_STREAMS = (*_COUNTED, "min_accuracy"), ("min_retention",)
 
 
 class Limits(Strict):
@@ -108,13 +105,13 @@ class Limits(Strict):
     min_ra: Fraction | None = None
 
     def __post_init__(self) -> None:
-        for limit in (*BY_KIND, "min_retention"):
-            if (given := getattr(self, limit)) is not None:
-                force_setattr(self, limit, by_name(given))
-        for limit in BY_KIND:
-            for name in by_name(getattr(self, limit)):
+        for limit in (*_OF_FAULTS, *_OF_STREAMS):
+            table = by_name(getattr(self, limit))
+            for name in table if limit in _OF_FAULTS else ():
                 if name != ANY:
                     _refuse_unknown(name, limit)
+            if table:
+                force_setattr(self, limit, table)  # one form, however it was written
 
 
 class Campaign(Strict):

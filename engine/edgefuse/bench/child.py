@@ -88,10 +88,8 @@ class Engine(Contender):
         from edgefuse.schema import validate
 
         self._engine = load(bundle, validate(RunConfig, json.loads(Path(given, "config.json").read_text())))
-        self._played, self._i = (
-            [loaded(given, "moments.npz", f"{k}/") for k in range(2)],
-            0,
-        )  # as what is fed weighs too
+        # Two, as what is fed weighs too.
+        self._played, self._i = [loaded(given, "moments.npz", f"{k}/") for k in range(2)], 0
         self._feed: Any = None
 
     def answer(self) -> Any:
