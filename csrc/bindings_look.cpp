@@ -89,6 +89,14 @@ uint64_t digest(const py::array& values) {
   return out;
 }
 
+bool all_finite(const Array<float>& values) {
+  require(values.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_, "values are unaligned");
+  const float* data = values.data();
+  const int64_t n = values.size();
+  py::gil_scoped_release unlocked;
+  return active().load()->all_finite(data, n);
+}
+
 }  // namespace
 
 void bind_look(py::module_& m) {
@@ -101,6 +109,7 @@ void bind_look(py::module_& m) {
         arg("max_range_m"));
   m.def("sweep_counts", &sweep_counts, arg("points").noconvert(), arg("slopes").noconvert(), arg("out").noconvert());
   m.def("digest", &digest, arg("values").noconvert());
+  m.def("all_finite", &all_finite, arg("values").noconvert());
 }
 
 }  // namespace edgefuse

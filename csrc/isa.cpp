@@ -26,6 +26,7 @@ const Kernels kernels{EDGEFUSE_QUOTE(EDGEFUSE_ISA),
                       cloud_counts,
                       sweep_counts,
                       digest,
+                      all_finite,
                       picture_area,
                       depth_nearest};
 

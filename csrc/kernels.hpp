@@ -207,6 +207,7 @@ struct Area {
   int64_t out_columns;
   int64_t taps;    // columns that one of out covers at most, those in part among them; up to columns
   float* sums;     // [3 columns], scratch
+  double* wide;    // [3 columns + 1], scratch; the last one is read, and not used
   int64_t* first;  // [out_columns], scratch
   double* parts;   // [out_columns, taps], scratch
   uint8_t* out;    // [out_rows, out_columns, 3]
@@ -239,6 +240,7 @@ struct Kernels {
   void (*cloud_counts)(const Cloud&);
   void (*sweep_counts)(const Sweep&);
   void (*digest)(const Digest&);
+  bool (*all_finite)(const float* values, int64_t n);
   void (*picture_area)(const Area&);
   void (*depth_nearest)(const Nearest&);
 };

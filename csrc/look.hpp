@@ -132,7 +132,7 @@ inline int64_t spread_over(int64_t i, int64_t count, int64_t most) {
   return static_cast<int64_t>(static_cast<double>(i) * (static_cast<double>(count) / static_cast<double>(most)));
 }
 
-inline bool finite_all(const float* values, int64_t n) {
+inline bool all_finite(const float* values, int64_t n) {
   int32_t bad = 0;
   for (int64_t k = 0; k < n; ++k) bad |= !(values[k] - values[k] == 0.0f);
   return bad == 0;
@@ -140,7 +140,7 @@ inline bool finite_all(const float* values, int64_t n) {
 
 inline void cloud_counts(const Cloud& c) {
   for (int64_t k = 0; k < 4; ++k) c.out[k] = 0;
-  if (!finite_all(c.points, 4 * c.count)) return;
+  if (!all_finite(c.points, 4 * c.count)) return;
   const int64_t values = 4 * c.count, some = values < kCloudValues ? values : kCloudValues;
   int64_t nonzero = 0, sound = 0, outside = 0;
   for (int64_t i = 0; i < some; ++i) {

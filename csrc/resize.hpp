@@ -14,16 +14,47 @@ inline int64_t overlap(int64_t i, int64_t at, int64_t from, int64_t to) {
   return last > first ? last - first : 0;
 }
 
+// Adds kRows rows of pixels, each times its part, to sums [values], which begin with them where kFirst.
+template <int64_t kRows, bool kFirst>
+inline void add_rows(const uint8_t* __restrict pixels, int64_t stride, const float* parts, int64_t values,
+                     float* __restrict sums) {
+  for (int64_t c = 0; c < values; ++c) {
+    float sum = kFirst ? 0.0f : sums[c];
+    for (int64_t r = 0; r < kRows; ++r) sum += parts[r] * static_cast<float>(pixels[r * stride + c]);
+    sums[c] = sum;
+  }
+}
+
+constexpr int64_t kTogether = 4;  // rows, whose sums stay in registers
+
+template <bool kFirst>
+inline void add_some(int64_t rows, const uint8_t* pixels, int64_t stride, const float* parts, int64_t values,
+                     float* sums) {
+  switch (rows) {
+    case 1:
+      return add_rows<1, kFirst>(pixels, stride, parts, values, sums);
+    case 2:
+      return add_rows<2, kFirst>(pixels, stride, parts, values, sums);
+    case 3:
+      return add_rows<3, kFirst>(pixels, stride, parts, values, sums);
+    default:
+      return add_rows<kTogether, kFirst>(pixels, stride, parts, values, sums);
+  }
+}
+
 // sums[c] = sum over the rows of output row i of their part in it; at most 255 * rows, which floats hold.
 inline void weigh_rows(const Area& a, int64_t i) {
   const int64_t values = 3 * a.columns, first = i * a.rows / a.out_rows;
-  float* sums = a.sums;
-  for (int64_t c = 0; c < values; ++c) sums[c] = 0.0f;
-  for (int64_t r = first; r < a.rows && r * a.out_rows < (i + 1) * a.rows; ++r) {
+  const int64_t end = ((i + 1) * a.rows + a.out_rows - 1) / a.out_rows;
+  for (int64_t r = first; r < end; r += kTogether) {
+    const int64_t rows = end - r < kTogether ? end - r : kTogether;
+    float parts[kTogether];
+    for (int64_t k = 0; k < rows; ++k) parts[k] = static_cast<float>(overlap(i, r + k, a.rows, a.out_rows));
     const uint8_t* pixels = a.pixels + r * a.row_stride;
-    const float part = static_cast<float>(overlap(i, r, a.rows, a.out_rows));
-    for (int64_t c = 0; c < values; ++c) sums[c] += part * static_cast<float>(pixels[c]);
+    const auto add = r == first ? add_some<true> : add_some<false>;
+    add(rows, pixels, a.row_stride, parts, values, a.sums);
   }
+  for (int64_t c = 0; c < values; ++c) a.wide[c] = static_cast<double>(a.sums[c]);
 }
 
 // Of each output column the first column that it takes part of, and the parts of that and the next ones.
@@ -37,26 +68,41 @@ inline void weigh_columns(const Area& a) {
   }
 }
 
-// One row of out from the sums; kTaps, where it is not 0, is `taps`, known to the compiler.
+typedef double Double4 __attribute__((vector_size(32)));
+typedef int32_t Int4 __attribute__((vector_size(16)));
+typedef uint8_t Byte16 __attribute__((vector_size(16)));
+
+// The lowest bytes of three numbers. Where there is room for four, the last of them is to be written over.
+inline void put_pixel(Int4 numbers, bool room, uint8_t* to) {
+#if !defined(__clang__) && (defined(__SSSE3__) || defined(__aarch64__))
+  const Byte16 bytes = __builtin_shuffle((Byte16)numbers, Byte16{0, 4, 8, 12});
+  __builtin_memcpy(to, &bytes, room ? 4 : 3);
+#else
+  (void)room;
+  for (int64_t k = 0; k < 3; ++k) to[k] = static_cast<uint8_t>(numbers[k]);
+#endif
+}
+
+// One row of out from the sums, a pixel at a time in four lanes, of which the last is the next pixel's, and unused;
+// kTaps, where it is not 0, is `taps`, known to the compiler.
 //
 // Half of the area is added for rounding. What is left of a whole number is a multiple of 1 / (2 rows columns), at
 // least 2^-29, and the product's own error is far below 2^-30: adding that makes truncation the floor, exactly.
 template <int64_t kTaps>
-inline void weigh(const Area& a, double half, double scale, uint8_t* out) {
+inline void weigh(const Area& a, double half, double scale, uint8_t* __restrict out) {
   constexpr double kHair = 1.0 / (1 << 30);
-  const int64_t taps = kTaps ? kTaps : a.taps;
-  for (int64_t j = 0; j < a.out_columns; ++j) {
-    const float* from = a.sums + 3 * a.first[j];
-    const double* parts = a.parts + j * taps;
-    double red = half, green = half, blue = half;
+  const int64_t taps = kTaps ? kTaps : a.taps, columns = a.out_columns;
+  const int64_t* __restrict first = a.first;
+  const double* __restrict sums = a.wide, * __restrict parts = a.parts;
+  for (int64_t j = 0; j < columns; ++j, parts += taps) {
+    const double* from = sums + 3 * first[j];
+    Double4 pixel = Double4{} + half;
     for (int64_t t = 0; t < taps; ++t) {
-      red += parts[t] * static_cast<double>(from[3 * t]);
-      green += parts[t] * static_cast<double>(from[3 * t + 1]);
-      blue += parts[t] * static_cast<double>(from[3 * t + 2]);
+      Double4 some;
+      __builtin_memcpy(&some, from + 3 * t, sizeof some);
+      pixel += parts[t] * some;
     }
-    out[3 * j] = static_cast<uint8_t>(red * scale + kHair);
-    out[3 * j + 1] = static_cast<uint8_t>(green * scale + kHair);
-    out[3 * j + 2] = static_cast<uint8_t>(blue * scale + kHair);
+    put_pixel(__builtin_convertvector(pixel * scale + kHair, Int4), j + 1 < columns, out + 3 * j);
   }
 }
 

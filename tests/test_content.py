@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from edgefuse.modalities import KINDS
 from edgefuse.modalities.grain import LEAST_SIDE, Grain, noise_level
+from edgefuse.modalities.sweep import AZIMUTHS, anything_lost, rows_lost, sector_lost_deg
+from edgefuse.reference_looks import ELEVATIONS
 from edgefuse.types import F32, F64, U8, Array
 from watched import RECOVER, S, Watched, defocus, gaussian_noise, in_motion, lit, salt_and_pepper, without_sector
 
@@ -159,6 +161,16 @@ def test_every_second_beam_lost_is_noticed(beams: int) -> None:
     beam = np.argmin(np.abs(rise[:, None] - ground), axis=1)
     assert lidar.sees(every, NOW) is None
     assert lidar.glances(every[beam % 2 == 0], NOW) == "beams_lost"
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 999), usual=st.floats(1.0, 60.0), gone=st.floats(0.0, 0.3))
+def test_where_nothing_is_lost_no_sector_and_no_row_is(seed: int, usual: float, gone: float) -> None:
+    rng = np.random.default_rng(seed)
+    before = rng.uniform(0.0, usual, 1 + AZIMUTHS + ELEVATIONS)
+    now = before * (rng.random(before.size) >= gone * (rng.random() < 0.5))
+    lost = sector_lost_deg(now, before) > 0.0 or rows_lost(now, before) > 0.0
+    assert anything_lost(now, before) or not lost
 
 
 def test_a_quarter_of_few_beams_lost_is_noticed_though_most_points_are_left() -> None:

@@ -78,6 +78,17 @@ def test_the_wildest_picture_overflows_nothing() -> None:
     assert (absolute, squares) == (49 * 1022 * 2040, 49 * 1022 * 2040**2)
 
 
+@settings(max_examples=60, deadline=None)
+@given(size=st.integers(0, 300), at=st.integers(0, 299), bad=st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_one_value_that_is_not_finite_is_found_wherever_it_lies(size: int, at: int, bad: float) -> None:
+    values = np.full(size, np.finfo(np.float32).max, np.float32)
+    assert everywhere("all_finite", values) is True
+    assert everywhere("all_finite", values.reshape(1, -1, 1)) is True
+    if at < size:
+        values[at] = bad
+        assert everywhere("all_finite", values) is False
+
+
 @settings(max_examples=40, deadline=None)
 @given(rows=st.integers(0, 40), width=st.integers(0, 40), step=st.integers(1, 7), seed=SEEDS)
 def test_levels_count_pixels_whose_channels_are_all_beyond(rows: int, width: int, step: int, seed: int) -> None:

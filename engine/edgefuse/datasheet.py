@@ -149,12 +149,12 @@ class Expectations:
             for name, c in curves.items()
         }
 
-    def of(self, streams: Mapping[str, Trust]) -> Expected | None:
-        """For exactly the streams that stand, less what the ages of those that are held were measured to cost.
+    def of(self, streams: Mapping[str, Trust], standing: frozenset[str]) -> Expected | None:
+        """For exactly the streams that are `standing`, less what the ages of those that are held were measured to cost.
 
         Costs of several old streams are added, which takes them to be independent.
         """
-        whole = self._figure(standing(streams))
+        whole = self._figure(standing)
         if whole is None:
             return None
         lost = sum(self._cost(name, trust.age_ms) for name, trust in streams.items() if trust.state == "held")
@@ -174,9 +174,9 @@ class Expectations:
         value, off = self._sheet.estimate.of(streams), Z_95 * self._sheet.estimate.error
         return Expected(self._sheet.metric, value, value - off, value + off, self._least_n, self._sheet.better)
 
-    def calibration(self, streams: Mapping[str, Trust]) -> Calibration:
+    def calibration(self, standing: frozenset[str]) -> Calibration:
         """What makes probabilities of logits that are right as often as they say."""
-        return self._calibrations.get(standing(streams), NONE)
+        return self._calibrations.get(standing, NONE)
 
     def _cost(self, name: str, age_ms: float | None) -> float:
         """What is lost of the metric by this age, 0 where that was not measured; never a gain."""
@@ -188,7 +188,7 @@ class Expectations:
 
 def standing(streams: Mapping[str, Trust]) -> frozenset[str]:
     """The streams that an answer could be made from."""
-    return frozenset(name for name, trust in streams.items() if trust.available)
+    return frozenset([name for name, trust in streams.items() if trust.available])
 
 
 def read_datasheet(bundle: Bundle) -> Datasheet | None:

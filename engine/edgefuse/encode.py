@@ -6,6 +6,7 @@ import contextlib
 
 import numpy as np
 
+from edgefuse import kernels
 from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
 from edgefuse.plan import StreamPlan
@@ -58,7 +59,7 @@ class Encoder:
         A sane payload can overflow on its way into the network, or inside it, where casts and pooling may hide that. A
         graph can refuse values that a sensor may send.
         """
-        if self._tensor.dtype.kind == "f" and not np.isfinite(self._tensor).all():
+        if self._tensor.dtype.kind == "f" and not kernels.all_finite(self._tensor):
             self._encoded, self.problem = sample, "non_finite"
             return
         try:
@@ -66,5 +67,4 @@ class Encoder:
         except BundleError:
             self._encoded, self.problem = sample, "graph_failed"
             return
-        finite = bool(np.isfinite(self.embedding).all())
-        self._encoded, self.problem = sample, None if finite else "non_finite"
+        self._encoded, self.problem = sample, None if kernels.all_finite(self.embedding) else "non_finite"

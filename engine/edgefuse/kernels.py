@@ -52,6 +52,7 @@ class Looks(Protocol):
     ) -> tuple[int, int, int, int]: ...
     def sweep_counts(self, points: F32, slopes: F32, out: F64) -> None: ...
     def digest(self, values: Array) -> int: ...
+    def all_finite(self, values: F32) -> bool: ...
 
 
 class Resizes(Protocol):
@@ -223,6 +224,11 @@ def sweep_counts(points: F32, slopes: F32, out: F64) -> None:
 def digest(values: Array) -> int:
     """A number that tells whether an array has changed; see `reference_looks.digest`."""
     return _looks(values).digest(values)
+
+
+def all_finite(values: F32) -> bool:
+    """Is no value of float32 [...], in C order, infinite or NaN? NumPy needs as long for ten as this for thousands."""
+    return _table().looks.all_finite(values)
 
 
 def picture_area(image: U8, out: U8) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from edgefuse import kernels
 from edgefuse.attribution import Attribution, Subsets
 from edgefuse.bundle import Bundle
 from edgefuse.errors import BundleError
@@ -97,5 +96,5 @@ class Model:
         return attribution
 
     def _sane(self, outputs: Outputs) -> tuple[Outputs, Reason | None]:
-        finite = all(np.isfinite(values).all() for values in outputs.values())
+        finite = all(map(kernels.all_finite, outputs.values()))
         return (outputs, None) if finite else (self.prior, "non_finite")

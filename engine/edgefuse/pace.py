@@ -53,10 +53,11 @@ class Pace:
         if not self._new or self.period_ns is None or len(self._recent) < look:
             return self._slow
         self._new = False
-        most = CAP * self.period_ns
-        mean = sum([gap if gap < most else most for gap in list(self._recent)[-look:]]) / look
+        gaps, least_ns = list(self._recent)[-look:], self.period_ns * look
         limit = (1.0 + share) / 2.0 if self._slow else share
-        before, self._slow = self._slow, share > 0.0 and limit * mean > self.period_ns
+        before, self._slow = self._slow, limit * sum(gaps) > least_ns
+        if self._slow:  # it may be no more than one silence: that does not count in full
+            self._slow = limit * sum(min(gap, CAP * self.period_ns) for gap in gaps) > least_ns
         if before and not self._slow:
             self._recent.clear()  # what made it slow is over
         return self._slow

@@ -86,7 +86,7 @@ def cloud_counts(points: F32, smallest: float, min_range_m: float, max_range_m: 
     min_range_m, but not exactly at 0, or farther than max_range_m. All 0 where a value is not finite.
     """
     _want_points(points)
-    if not np.isfinite(points).all():
+    if not all_finite(points):
         return 0, 0, 0, 0
     sizes, some = np.abs(spread(points.reshape(-1), CLOUD_VALUES)), np.abs(spread(points, CLOUD_POINTS))
     range_m = np.maximum(np.maximum(some[:, 0], some[:, 1]), some[:, 2])
@@ -115,6 +115,11 @@ def sweep_counts(points: F32, slopes: F32, out: F64) -> None:
     out[0] = len(points) * len(hit) / max(len(some), 1)
     out[1 : 1 + SECTORS] = np.bincount(_sectors(some[hit, 0], some[hit, 1], slopes), minlength=SECTORS)
     out[1 + SECTORS :] = np.bincount(rows, minlength=ELEVATIONS)
+
+
+def all_finite(values: F32) -> bool:
+    """Is no value of float32 [...] infinite or NaN?"""
+    return bool(np.isfinite(values).all())
 
 
 def digest(values: Array) -> int:

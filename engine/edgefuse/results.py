@@ -8,7 +8,7 @@ import numpy as np
 
 from edgefuse.bundle import Bundle
 from edgefuse.calibration import softmax
-from edgefuse.datasheet import Expectations
+from edgefuse.datasheet import Expectations, standing
 from edgefuse.head import Head
 from edgefuse.modes import judged_mode
 from edgefuse.plan import Plan
@@ -35,9 +35,10 @@ class Results:
     ) -> Result:
         """The result of a tick at t_ns, from the outputs of `head` and the trusts that they were made from."""
         streams = dict(zip(self._names, trusts, strict=True))
-        expected = None if in_domain is False else self._expectations.of(streams)
+        stand = standing(streams)
+        expected = None if in_domain is False else self._expectations.of(streams, stand)
         mode, why = judged_mode(streams, expected, self._demands)
-        scores = head.scores(outputs, self._expectations.calibration(streams))
+        scores = head.scores(outputs, self._expectations.calibration(stand))
         return Result(
             t_ns=t_ns,
             mode=mode,

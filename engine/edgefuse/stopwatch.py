@@ -12,13 +12,12 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.start_ns = self._last_ns = time.perf_counter_ns()
-        self._stages_ns: dict[str, int] = {}
+        self._laps: list[tuple[str, str | None, int]] = []
 
     def lap(self, stage: str, part: str | None = None) -> None:
         """Book the time since the last lap to a stage, and also to a part of it, as `stage.part`."""
         now_ns = time.perf_counter_ns()
-        for name in (stage,) if part is None else (stage, f"{stage}.{part}"):
-            self._stages_ns[name] = self._stages_ns.get(name, 0) + now_ns - self._last_ns
+        self._laps.append((stage, part, now_ns - self._last_ns))
         self._last_ns = now_ns
 
     def elapsed_ms(self) -> float:
@@ -28,4 +27,11 @@ class Stopwatch:
     def total(self) -> dict[str, float]:
         """Stage -> milliseconds, and the whole as `total`."""
         whole_ns = time.perf_counter_ns() - self.start_ns
-        return {stage: ns / NS_PER_MS for stage, ns in (*self._stages_ns.items(), ("total", whole_ns))}
+        told: dict[str, float] = {}
+        for stage, part, ns in self._laps:
+            told[stage] = told.get(stage, 0.0) + ns / NS_PER_MS
+            if part is not None:
+                name = f"{stage}.{part}"
+                told[name] = told.get(name, 0.0) + ns / NS_PER_MS
+        told["total"] = whole_ns / NS_PER_MS
+        return told

@@ -73,6 +73,8 @@ class Stream:
 
     def due(self, t_ns: int) -> list[Arrival]:
         """Take out, in order of arrival, all that the tick at t_ns may judge; what is ahead of it keeps waiting."""
+        if not self._inbox and not self._ahead:  # most streams at most ticks
+            return []
         with self._lock:
             taken, self._inbox = self._inbox, deque()
             overflow, self._overflow = self._overflow, 0

@@ -80,11 +80,13 @@ void finite(const Kernels& kernels) {
     const edgefuse::Cloud asked{points.data(), static_cast<int64_t>(count), 1e-30f, 0.05f, 100.0f, out};
     kernels.cloud_counts(asked);
     check::that(out[0] == 1 && out[1] == out[2] && out[3] == 0, "%s: a sound cloud", kernels.isa);
+    check::that(kernels.all_finite(points.data(), 4 * static_cast<int64_t>(count)), "%s: all finite", kernels.isa);
     for (float bad : {check::kNaN, check::kInf, -check::kInf}) {
       for (size_t at : {size_t{0}, 2 * count, 4 * count - 1}) {
         points[at] = bad;
         kernels.cloud_counts(asked);
-        check::that(out[0] == 0, "%s: a value that is not finite at %d of %d", kernels.isa, int(at), int(count));
+        check::that(out[0] == 0 && !kernels.all_finite(points.data(), 4 * static_cast<int64_t>(count)),
+                    "%s: a value that is not finite at %d of %d", kernels.isa, int(at), int(count));
         points[at] = 1.0f;
       }
     }

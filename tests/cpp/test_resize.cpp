@@ -25,10 +25,11 @@ void area(const Kernels& kernels, int64_t rows, int64_t columns, int64_t h, int6
   const std::vector<uint8_t> image = drawn<uint8_t>(rows * stride, 255);
   std::vector<uint8_t> out(static_cast<size_t>(3 * h * w + 1), 77);
   std::vector<float> sums(static_cast<size_t>(3 * columns));
+  std::vector<double> wide(static_cast<size_t>(3 * columns + 1), check::kNaN);
   std::vector<int64_t> first(static_cast<size_t>(w));
   std::vector<double> parts(static_cast<size_t>(w * taps));
-  kernels.picture_area(
-      {image.data(), stride, rows, columns, h, w, taps, sums.data(), first.data(), parts.data(), out.data()});
+  kernels.picture_area({image.data(), stride, rows, columns, h, w, taps, sums.data(), wide.data(), first.data(),
+                        parts.data(), out.data()});
   bool same = out.back() == 77;  // nothing is written behind it
   for (int64_t i = 0; i < h; ++i) {
     for (int64_t j = 0; j < w; ++j) {

@@ -18,6 +18,7 @@ from edgefuse.types import Array, Reason
 # A value smaller than this is a denormal to come: arithmetic on denormals is some 200 times slower, so they become 0.
 SMALLEST = np.float32(1e-30)
 
+_PAYLOADS = (np.ndarray, DevicePayload)
 NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
@@ -117,22 +118,25 @@ class Modality(Struct, frozen=True):
 
 def contract_reason(payload: object, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> Reason | None:
     """Does a raw payload meet its contract of type, dtype, byte order and shape? None, or the first thing wrong."""
-    if not isinstance(payload, np.ndarray | DevicePayload):
+    if not isinstance(payload, _PAYLOADS):
         return "bad_type"
     if payload.dtype != dtype:
         swapped = payload.dtype.kind == dtype.kind and payload.dtype.itemsize == dtype.itemsize
         return "byte_order" if swapped else "bad_dtype"
     if payload.ndim != len(shape):
         return "bad_shape"
-    fits = all(want is None or have == want for have, want in zip(payload.shape, shape, strict=True))
-    return None if fits else "bad_shape"
+    for have, want in zip(payload.shape, shape, strict=True):
+        if want is not None and have != want:
+            return "bad_shape"
+    return None
 
 
 def in_order(payload: Any) -> Any:
     """The payload as kernels read it, aligned and in C order: itself, where it is that already."""
-    if isinstance(payload, np.ndarray):
-        return np.require(payload, requirements=("C_CONTIGUOUS", "ALIGNED"))
-    return payload  # what is on a device lies so
+    if not isinstance(payload, np.ndarray):
+        return payload  # what is on a device lies so
+    lies = payload.flags
+    return payload if lies.c_contiguous and lies.aligned else np.require(payload, requirements=("C", "ALIGNED"))
 
 
 def aligned(payload: Any) -> Any:

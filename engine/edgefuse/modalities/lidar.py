@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +11,7 @@ from msgspec import Meta
 from edgefuse import kernels
 from edgefuse.modalities.base import SMALLEST, Modality, Watcher, in_order
 from edgefuse.modalities.memory import MemoryChecks, Remembering
-from edgefuse.modalities.sweep import SECTOR_DEG, points_left, rows_lost, sector_lost_deg, shape_of
+from edgefuse.modalities.sweep import SECTOR_DEG, anything_lost, points_left, rows_lost, sector_lost_deg, shape_of
 from edgefuse.reference_looks import CLOUD_POINTS
 from edgefuse.schema import Bounded, Finite, Fraction, Positive, Strict
 from edgefuse.types import F32, F64, Reason
@@ -63,8 +64,13 @@ def _tensor(params: GridParams) -> tuple[str, tuple[int, ...]]:
 
 
 def _preprocess(payload: F32, params: GridParams, out: F32) -> None:
-    edges = np.asarray(params.z_edges_m, dtype=np.float32)
-    kernels.lidar_grid(in_order(payload), params.x_min_m, params.y_min_m, params.cell_m, edges, params.count_cap, out)
+    edges_m = _edges_m(params.z_edges_m)
+    kernels.lidar_grid(in_order(payload), params.x_min_m, params.y_min_m, params.cell_m, edges_m, params.count_cap, out)
+
+
+@functools.lru_cache(maxsize=64)
+def _edges_m(z_edges_m: tuple[float, ...]) -> F32:
+    return np.array(z_edges_m, dtype=np.float32)
 
 
 def _content(payload: F32, points: F32, checks: LidarChecks) -> Reason | None:
@@ -84,10 +90,12 @@ def _content(payload: F32, points: F32, checks: LidarChecks) -> Reason | None:
 
 
 def _compare(shown: F64, usual: F64, checks: LidarChecks) -> Reason | None:
+    few = points_left(shown, usual) < checks.points_share
+    if not few and not anything_lost(shown, usual):
+        return None
     # The sector's two ends lie somewhere inside a step of the histogram, so one step less is seen empty.
     if sector_lost_deg(shown, usual) >= checks.sector_deg - SECTOR_DEG:
         return "sector_lost"
-    few = points_left(shown, usual) < checks.points_share
     return "beams_lost" if few or rows_lost(shown, usual) >= checks.beams_lost_share else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgefuse import kernels
 from edgefuse.reference_looks import ELEVATIONS, SLOPES
@@ -26,6 +27,11 @@ def shape_of(points: F32) -> F64:
     return counts
 
 
+def anything_lost(shown: F64, usual: F64) -> bool:
+    """Is any sector or row, that usually holds points, empty?"""
+    return bool(_lost(shown[1:], usual[1:]).any())
+
+
 def points_left(shown: F64, usual: F64) -> float:
     """Points of a sweep over the points of a usual one."""
     return float(shown[0] / max(usual[0], 1.0))
@@ -37,8 +43,7 @@ def sector_lost_deg(shown: F64, usual: F64) -> float:
     A gap in what the sensor can ever see neither counts nor ends a sector.
     """
     before, now = usual[1 : 1 + AZIMUTHS], shown[1 : 1 + AZIMUTHS]
-    known = before >= LEAST
-    lost = (now <= EMPTY * before)[known]
+    lost = _lost(now, before)[before >= LEAST]
     if not lost.any():
         return 0.0
     if lost.all():
@@ -51,9 +56,13 @@ def sector_lost_deg(shown: F64, usual: F64) -> float:
 def rows_lost(shown: F64, usual: F64) -> float:
     """Share of the elevation rows, among those that usually hold points, that now hold none."""
     before, now = usual[1 + AZIMUTHS :], shown[1 + AZIMUTHS :]
-    if not ((now <= EMPTY * before) & (before >= LEAST)).any():
-        return 0.0
     held = before[before > 0.0]
     known = before >= max(LEAST, SPARSE * float(held.mean()) if held.size else 0.0)
-    lost = int(np.count_nonzero((now <= EMPTY * before) & known))
+    lost = int(np.count_nonzero(_lost(now, before) & known))
     return lost / max(int(np.count_nonzero(known)), 1)
+
+
+def _lost(now: F64, before: F64) -> NDArray[np.bool_]:
+    """Of sectors or rows: those that usually hold points, and now hold next to none."""
+    lost: NDArray[np.bool_] = (now <= EMPTY * before) & (before >= LEAST)
+    return lost

@@ -7,7 +7,8 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from edgefuse.modalities.base import CommonChecks, Modality, denormal_share, flush_denormals
+from edgefuse import kernels
+from edgefuse.modalities.base import CommonChecks, Modality, denormal_share, flush_denormals, in_order
 from edgefuse.schema import Fraction, Strict
 from edgefuse.types import F32, Reason
 
@@ -34,7 +35,7 @@ def _preprocess(payload: F32, params: VectorParams, out: F32) -> None:
 
 
 def _content(payload: F32, _: None, checks: VectorChecks) -> Reason | None:
-    if not np.isfinite(payload).all():
+    if not kernels.all_finite(in_order(payload)):
         return "non_finite"
     return "denormal" if denormal_share(payload) > checks.denormal_share else None
 

@@ -240,6 +240,15 @@ inline void digest(const Digest& d) {
   out.back(d.out);
 }
 
+inline bool all_finite(const float* values, int64_t n) {
+  const Copy<float> there(values, n);
+  int64_t bad = 0;
+  const Copy<int64_t> out(&bad, 1);
+  must(cuda::count_bad(there.data(), n, out.data(), nullptr));
+  out.back(&bad);
+  return bad == 0;
+}
+
 inline Kernels table() {
   Kernels kernels{};
   kernels.isa = "cuda";
@@ -254,6 +263,7 @@ inline Kernels table() {
   kernels.cloud_counts = cloud_counts;
   kernels.sweep_counts = sweep_counts;
   kernels.digest = digest;
+  kernels.all_finite = all_finite;
   kernels.picture_area = picture_area;
   kernels.depth_nearest = depth_nearest;
   return kernels;

@@ -156,6 +156,12 @@ inline void digest(const Digest& d) {
   *d.out = static_cast<uint64_t>(sum);
 }
 
+inline bool all_finite(const float* values, int64_t n) {
+  int64_t bad = 0;
+  on_blocks([&](const cuda::Block& block) { cuda::finite_block(block, values, n, &bad); });
+  return bad == 0;
+}
+
 inline Kernels table() {
   Kernels kernels{};
   kernels.isa = "cuda, emulated";
@@ -170,6 +176,7 @@ inline Kernels table() {
   kernels.cloud_counts = cloud_counts;
   kernels.sweep_counts = sweep_counts;
   kernels.digest = digest;
+  kernels.all_finite = all_finite;
   kernels.picture_area = picture_area;
   kernels.depth_nearest = depth_nearest;
   return kernels;
