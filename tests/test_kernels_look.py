@@ -80,7 +80,7 @@ def test_the_wildest_picture_overflows_nothing() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(size=st.integers(0, 300), at=st.integers(0, 299), bad=st.sampled_from([math.nan, math.inf, -math.inf]))
-def test_one_value_that_is_not_finite_is_found_wherever_it_lies(size: int, at: int, bad: float) -> None:
+def test_values_of_any_number_and_shape_are_all_finite_or_not(size: int, at: int, bad: float) -> None:
     values = np.full(size, np.finfo(np.float32).max, np.float32)
     assert everywhere("all_finite", values) is True
     assert everywhere("all_finite", values.reshape(1, -1, 1)) is True
