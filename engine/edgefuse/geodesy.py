@@ -66,11 +66,11 @@ def geodetic_from_enu(east_m: Any, north_m: Any, up_m: Any, origin: Origin) -> A
 
 
 @functools.lru_cache(maxsize=64)
-def _frame(origin: Origin) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any, Any]]:
+def _frame(origin: Origin) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
     """Its place, earth-centred, and the sines and cosines of its angles."""
-    lat, lon = np.radians(origin.latitude_deg), np.radians(origin.longitude_deg)
+    lat, lon = math.radians(origin.latitude_deg), math.radians(origin.longitude_deg)
     place_m = _ecef_from_geodetic(origin.latitude_deg, origin.longitude_deg, origin.altitude_m)
-    return place_m, (np.sin(lat), np.cos(lat), np.sin(lon), np.cos(lon))
+    return place_m, (math.sin(lat), math.cos(lat), math.sin(lon), math.cos(lon))
 
 
 def _ecef_from_geodetic(lat_deg: Any, lon_deg: Any, alt_m: Any) -> tuple[Any, Any, Any]:
