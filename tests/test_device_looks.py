@@ -138,8 +138,9 @@ def test_looks_on_their_way_share_no_place() -> None:
     first: Any = DevicePayload(looks.device.put(pictures[0]), looks)
     kernels.digest(first), kernels.picture_levels(first, 1, 60, 200)
     payloads: list[Any] = [DevicePayload(looks.device.put(own), looks) for own in pictures]
-    slots = [slot for own in payloads for slot in own.queued.values()]
-    assert len({slot.there.address for slot in slots} | {slot.scratch.address for slot in slots}) == 2 * 2 * 6
+    places = {(place.slot.there.address, place.at) for own in payloads for place in own.queued.values()}
+    assert len(places) == 2 * 6
+    assert len({address for address, _ in places}) == 6
     for there, here in reversed(list(zip(payloads, pictures, strict=True))):
         assert kernels.digest(there) == kernels.digest(here)
         assert kernels.picture_levels(there, 1, 60, 200) == kernels.picture_levels(here, 1, 60, 200)

@@ -1,10 +1,9 @@
 // From the arguments of a CPU kernel to those of its CUDA twin, and how it is to be launched.
 #pragma once
 
-#include "cloud.cuh"
 #include "gate.cuh"
 #include "grid.cuh"
-#include "look.cuh"
+#include "looks.cuh"
 #include "maps.cuh"
 #include "project.cuh"
 #include "resize.cuh"

@@ -101,7 +101,7 @@ PYBIND11_MODULE(EDGEFUSE_MODULE, m) {
   bind_memory(device);
   bind_order(device);
   bind_kernels(m, device);
-  bind_looks(device);
+  bind_looks(m, device);
 #if defined(EDGEFUSE_EMULATED)
   device.def("break_in", &Device::break_in);
   device.def("call", [](Device& d, py::function work) {  // in its turn, whoever waits for that

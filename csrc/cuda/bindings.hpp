@@ -22,6 +22,6 @@ T* at(Address address) {
 }
 
 void bind_kernels(py::module_& m, py::class_<Device, Shared>& device);  // in bindings_kernels.cpp
-void bind_looks(py::class_<Device, Shared>& device);                    // in bindings_looks.cpp
+void bind_looks(py::module_& m, py::class_<Device, Shared>& device);    // in bindings_looks.cpp
 
 }  // namespace edgefuse::cuda

@@ -82,8 +82,9 @@ EDGEFUSE_DEVICE void sweep_block(const Block& block, const Sweep& s, int64_t* co
   });
 }
 
-// The counts as `Sweep` gives them, in a launch of its own, of one block.
+// The counts as `Sweep` gives them, in a launch of its own; the first block does it.
 EDGEFUSE_DEVICE void sweep_end(const Block& block, const Sweep& s, const int64_t* counts) {
+  if (block.x() != 0) return;
   const int64_t looked = at_most(s.count, kSweepPoints);
   block.each([&](int t) {
     for (int64_t k = t; k < 1 + kSectors + kElevations; k += kThreads) s.out[k] = static_cast<double>(counts[k]);
@@ -99,13 +100,12 @@ EDGEFUSE_DEVICE uint32_t mixed(uint32_t word, int64_t k) {
   return w ^ w >> 16;
 }
 
-// The sum of `Digest` but for its size, which is added by whoever set out to 0.
-EDGEFUSE_DEVICE void digest_block(const Block& block, const Digest& d, int64_t* sum) {
+EDGEFUSE_DEVICE void digest_block(const Block& block, const Digest& d) {
   constexpr int64_t kWords = kBlockBytes / 4;
   const int64_t blocks = d.size / kBlockBytes, looked = at_most(blocks, kDigestBlocks);
   const int64_t words = kWords * (looked + (d.size % kBlockBytes > 0));
   block.each([&](int t) {
-    int64_t found = 0;
+    int64_t found = block.x() == 0 && t == 0 ? d.size : 0;
     for (int64_t k = block.x() * kThreads + t; k < words; k += block.columns() * kThreads) {
       const int64_t from = k / kWords == looked ? blocks : spread_over(k / kWords, blocks, kDigestBlocks);
       uint32_t word = 0;
@@ -115,7 +115,7 @@ EDGEFUSE_DEVICE void digest_block(const Block& block, const Digest& d, int64_t* 
       }
       found += mixed(word, k);
     }
-    if (found != 0) add(sum, found);
+    if (found != 0) add(reinterpret_cast<int64_t*>(d.out), found);
   });
 }
 

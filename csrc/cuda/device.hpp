@@ -102,17 +102,19 @@ class Device : public Memory {
   int mark(int again) {
     const Current here(index_);
     if (again < 0) {
-      events_.emplace_back();
-      must(cudaEventCreate(&events_.back()), "an event");
+      cudaEvent_t made = nullptr;
+      must(cudaEventCreate(&made), "an event");
+      const std::lock_guard<std::mutex> alone(marking_);
+      events_.push_back(made);
       again = static_cast<int>(events_.size()) - 1;
     }
-    must(cudaEventRecord(events_.at(again), stream_), "an event");
+    must(cudaEventRecord(event(again), stream_), "an event");
     return again;
   }
-  void wait_for(int event) { must(cudaEventSynchronize(events_.at(event)), "waiting for the device"); }
+  void wait_for(int mark) { must(cudaEventSynchronize(event(mark)), "waiting for the device"); }
   float elapsed_ms(int from, int to) {
     float ms = 0.0f;
-    must(cudaEventElapsedTime(&ms, events_.at(from), events_.at(to)), "timing");
+    must(cudaEventElapsedTime(&ms, event(from), event(to)), "timing");
     return ms;
   }
 
@@ -164,26 +166,15 @@ class Device : public Memory {
     queue([&] { return count_bad(at, n, out, stream_); }, "count_bad");
   }
 
-  void look(const Picture& p) {
-    queue([&] { return picture_grain(p, stream_); }, "picture_grain");
-  }
-  void look(const Levels& l) {
-    queue([&] { return picture_levels(l, stream_); }, "picture_levels");
-  }
-  void look(const Depth& d, int32_t* most) {
-    queue([&] { return depth_counts(d, most, stream_); }, "depth_counts");
-  }
-  void look(const Cloud& c, int64_t* bad) {
-    queue([&] { return cloud_counts(c, bad, stream_); }, "cloud_counts");
-  }
-  void look(const Sweep& s, int64_t* counts) {
-    queue([&] { return sweep_counts(s, counts, stream_); }, "sweep_counts");
-  }
-  void look(const Digest& d) {
-    queue([&] { return digest(d, stream_); }, "digest");
+  void look(const Looks& looks, int64_t* numbers, int64_t count) {
+    queue([&] { return cuda::look(looks, numbers, count, stream_); }, "a look");
   }
 
  private:
+  cudaEvent_t event(int mark) {
+    const std::lock_guard<std::mutex> alone(marking_);
+    return events_.at(mark);
+  }
   // What is queued on one stream from now on comes after what the other has.
   void follow(cudaStream_t one, cudaStream_t other) {
     must(cudaEventRecord(taken_, other), "waiting for another stream");
@@ -204,7 +195,7 @@ class Device : public Memory {
 
   int processors_ = 1;
   cudaEvent_t taken_ = nullptr;  // moved each time
-  std::mutex taking_;            // sensors push from threads of their own
+  std::mutex taking_, marking_;  // sensors push from threads of their own
   std::vector<cudaEvent_t> events_;
   std::vector<cudaGraphExec_t> graphs_;
 };

@@ -14,6 +14,7 @@ struct MapsArgs;
 struct GateArgs;
 struct SubsetsArgs;
 struct GridArgs;
+struct Looks;
 
 enum class Weights : int { kFloat = 0, kHalf = 1, kBFloat = 2 };
 
@@ -36,12 +37,7 @@ cudaError_t lidar_grid(const GridArgs& a, int64_t processors, cudaStream_t strea
 // How many of n values are not finite.
 cudaError_t count_bad(const float* values, int64_t n, int64_t* out, cudaStream_t stream);
 
-// out is cleared first. most, bad: [1], scratch; counts: [1 + kSectors + kElevations], scratch.
-cudaError_t picture_grain(const Picture& p, cudaStream_t stream);
-cudaError_t picture_levels(const Levels& l, cudaStream_t stream);
-cudaError_t depth_counts(const Depth& d, int32_t* most, cudaStream_t stream);
-cudaError_t cloud_counts(const Cloud& c, int64_t* bad, cudaStream_t stream);
-cudaError_t sweep_counts(const Sweep& s, int64_t* counts, cudaStream_t stream);
-cudaError_t digest(const Digest& d, cudaStream_t stream);
+// numbers: [count], where all numbers and all room of the looks lie; cleared first.
+cudaError_t look(const Looks& looks, int64_t* numbers, int64_t count, cudaStream_t stream);
 
 }  // namespace edgefuse::cuda

@@ -12,10 +12,15 @@ __global__ void __launch_bounds__(kThreads) kernel(const Args... args) {
 }
 
 template <auto kWork, class... Args>
+cudaError_t launch_on(dim3 blocks, cudaStream_t stream, const Args&... args) {
+  kernel<kWork><<<blocks, kThreads, 0, stream>>>(args...);
+  return cudaGetLastError();
+}
+
+template <auto kWork, class... Args>
 cudaError_t launch(int64_t things, int64_t most_blocks, cudaStream_t stream, const Args&... args) {
   const int64_t needed = (things + kThreads - 1) / kThreads, some = needed < most_blocks ? needed : most_blocks;
-  kernel<kWork><<<static_cast<unsigned>(some < 1 ? 1 : some), kThreads, 0, stream>>>(args...);
-  return cudaGetLastError();
+  return launch_on<kWork>(dim3(static_cast<unsigned>(some < 1 ? 1 : some)), stream, args...);
 }
 
 // Does one after the other until one fails.
@@ -51,46 +56,15 @@ cudaError_t lidar_grid(const GridArgs& a, int64_t processors, cudaStream_t strea
                  [&] { return launch<share_block>(cells, blocks, stream, a); });
 }
 
-cudaError_t picture_grain(const Picture& p, cudaStream_t stream) {
-  const int64_t size = rows_looked_at(p.first, p.end, p.step) * p.columns;
-  return in_turn(cleared(p.out, 6, stream), [&] { return launch<grain_block>(size, kFew, stream, p); });
-}
-
-cudaError_t picture_levels(const Levels& l, cudaStream_t stream) {
-  const int64_t size = rows_looked_at(0, l.rows, l.step) * rows_looked_at(0, l.columns, l.step);
-  return in_turn(cleared(l.out, 2, stream), [&] { return launch<levels_block>(size, kFew, stream, l); });
-}
-
-cudaError_t depth_counts(const Depth& d, int32_t* most, cudaStream_t stream) {
-  const int64_t size = rows_looked_at(0, d.rows, d.step) * d.columns;
-  return in_turn(
-      cleared(d.out, 4, stream), cleared(most, 1, stream),
-      [&] { return launch<depth_block>(size, kFew, stream, d, most); },
-      [&] { return launch<limit_block>(size, kFew, stream, d, static_cast<const int32_t*>(most)); });
-}
-
-cudaError_t cloud_counts(const Cloud& c, int64_t* bad, cudaStream_t stream) {
-  return in_turn(
-      cleared(c.out, 4, stream), cleared(bad, 1, stream),
-      [&] { return launch<finite_block>(4 * c.count, kMany, stream, c.points, 4 * c.count, bad); },
-      [&] { return launch<cloud_block>(kCloudValues, kFew, stream, c, static_cast<const int64_t*>(bad)); });
-}
-
 cudaError_t count_bad(const float* values, int64_t n, int64_t* out, cudaStream_t stream) {
   return in_turn(cleared(out, 1, stream), [&] { return launch<finite_block>(n, kFew, stream, values, n, out); });
 }
 
-cudaError_t sweep_counts(const Sweep& s, int64_t* counts, cudaStream_t stream) {
+cudaError_t look(const Looks& looks, int64_t* numbers, int64_t count, cudaStream_t stream) {
+  const dim3 blocks(static_cast<unsigned>(kFew), static_cast<unsigned>(looks.count));
   return in_turn(
-      cleared(counts, 1 + kSectors + kElevations, stream),
-      [&] { return launch<sweep_block>(kSweepPoints, kFew, stream, s, counts); },
-      [&] { return launch<sweep_end>(1, 1, stream, s, static_cast<const int64_t*>(counts)); });
-}
-
-cudaError_t digest(const Digest& d, cudaStream_t stream) {
-  auto* sum = reinterpret_cast<int64_t*>(d.out);
-  return in_turn([&] { return cudaMemcpyAsync(sum, &d.size, sizeof d.size, cudaMemcpyHostToDevice, stream); },
-                 [&] { return launch<digest_block>(8 * kDigestBlocks, kFew, stream, d, sum); });
+      cleared(numbers, count, stream), [&] { return launch_on<look_block>(blocks, stream, looks); },
+      [&] { return in_two(looks) ? launch_on<look_again_block>(blocks, stream, looks) : cudaSuccess; });
 }
 
 }  // namespace edgefuse::cuda

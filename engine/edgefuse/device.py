@@ -199,6 +199,10 @@ class Device:
         """Queue a kernel by its name; arrays become addresses."""
         self._do(kernel, *(a.address if isinstance(a, DeviceArray) else a for a in arguments))
 
+    def looks(self) -> Any:
+        """Looks at one payload, to be gathered by their names and then queued together by `look`."""
+        return self._module.Looks()
+
     def projection(
         self,
         x: DeviceArray,

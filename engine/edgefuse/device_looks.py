@@ -1,6 +1,6 @@
 """Looks at payloads that are on a device: what was asked of one is queued for the next like it as soon as that arrives.
 
-So a tick, which decides by it, finds it done, and waits for its answer alone. What nobody could know to be asked is
+All of it together, in one launch or two, and one copy back. So a tick, which decides by it, finds it done, and waits for its answer alone. What nobody could know to be asked is
 queued when it is, and waited for. Either way it is what the kernels of the host look for, as a few whole numbers.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,12 +26,18 @@ Look = tuple[str, tuple[float, ...]]  # a kernel, and its limits
 
 
 class Slot(Struct, eq=False):
-    """Where numbers of one look lie on the device, with room to add them up in, and here once its mark is reached."""
+    """Where numbers of looks at one payload lie, with room to add them up in: on the device, and here from a mark on."""
 
     there: DeviceArray
-    scratch: DeviceArray
     here: I64
     mark: int
+
+
+class Place(Struct, frozen=True):
+    """Where in a slot the numbers of one look begin."""
+
+    slot: Slot
+    at: int
 
 
 class Payload(Protocol):
@@ -40,26 +46,27 @@ class Payload(Protocol):
     @property
     def array(self) -> DeviceArray: ...
     @property
-    def queued(self) -> dict[Look, Slot]: ...
+    def queued(self) -> dict[Look, Place]: ...
 
 
 class _Kernel(Struct, frozen=True):
-    """What a kernel is told of a payload's size, how many numbers it gives, and whether it needs room to add up in."""
+    """What a kernel is told of a payload's size, how many numbers it gives, and the room that it adds them up in."""
 
     sizes: Callable[[DeviceArray], tuple[int, ...]]
     numbers: int
-    scratch: bool = False
+    room: int = 0
 
 
 _SWEEP = 1 + SECTORS + ELEVATIONS
 _KERNELS = {
     "picture_grain": _Kernel(lambda array: array.shape[1:2], 6),
     "picture_levels": _Kernel(lambda array: array.shape[:2], 2),
-    "depth_counts": _Kernel(lambda array: array.shape[:2], 4, scratch=True),
-    "cloud_counts": _Kernel(lambda array: array.shape[:1], 4, scratch=True),
-    "sweep_counts": _Kernel(lambda array: array.shape[:1], _SWEEP, scratch=True),
+    "depth_counts": _Kernel(lambda array: array.shape[:2], 4, room=1),
+    "cloud_counts": _Kernel(lambda array: array.shape[:1], 4, room=1),
+    "sweep_counts": _Kernel(lambda array: array.shape[:1], _SWEEP, room=_SWEEP),
     "digest": _Kernel(lambda array: (array.nbytes,), 1),
 }
+_SLOT = 2 * _SWEEP + 8 * MOST  # numbers: a sweep's counts, asked once, and of everything else at most 6 and 1
 
 
 class DeviceLooks:
@@ -74,11 +81,13 @@ class DeviceLooks:
     def expect(self, payload: Payload) -> None:
         """A payload has arrived: queue what others like it were asked for; from any thread."""
         looks = list(self._usual.get(_likeness(payload.array), ()))
+        if not looks:
+            return
         with contextlib.suppress(DeviceError):  # whoever asks will be told
-            for look in looks:
-                payload.queued[look] = self._queue(payload, look)
-        if looks:
-            weakref.finalize(payload, self._free_all, payload.queued).atexit = False
+            slot = self._slot()
+            payload.queued.update(self._queue(payload, looks, slot))
+            # What is on its way comes before what is queued into the same place after.
+            weakref.finalize(payload, self._free.append, slot).atexit = False
 
     def picture_grain(self, image: Payload, *limits: int) -> tuple[int, ...]:
         return self._asked(image, "picture_grain", *limits)
@@ -106,36 +115,37 @@ class DeviceLooks:
     def _numbers(self, payload: Payload, look: Look) -> I64:
         """What a look gives, once it is here."""
         self._remember(payload, look)
-        slot = payload.queued.pop(look, None)
-        if slot is None:
-            slot = self._queue(payload, look)
-            self.device.wait()
-        else:
-            self.device.wait_for(slot.mark)
-        numbers = slot.here[: _KERNELS[look[0]].numbers].copy()
+        numbers = _KERNELS[look[0]].numbers
+        if (place := payload.queued.get(look)) is not None:
+            self.device.wait_for(place.slot.mark)
+            return place.slot.here[place.at : place.at + numbers].copy()
+        slot = self._slot()
+        self._queue(payload, [look], slot)
+        self.device.wait()
+        found = slot.here[:numbers].copy()
         self._free.append(slot)
-        return numbers
+        return found
 
-    def _queue(self, payload: Payload, look: Look) -> Slot:
-        kernel, limits = look
-        how, slot = _KERNELS[kernel], self._slot()
-        slopes = () if kernel != "sweep_counts" else (self._slopes,)
-        scratch = (slot.scratch,) if how.scratch else ()
-        self.device.queue(kernel, payload.array, *how.sizes(payload.array), *limits, *slopes, slot.there, *scratch)
-        self.device.download(slot.here[: how.numbers], slot.there.part(0, (how.numbers,)))
+    def _queue(self, payload: Payload, looks: Sequence[Look], slot: Slot) -> dict[Look, Place]:
+        """All of them together."""
+        gathered, places, end = self.device.looks(), dict[Look, Place](), 0
+        for look in looks:
+            (kernel, limits), array = look, payload.array
+            how, places[look] = _KERNELS[kernel], Place(slot, end)
+            slopes = () if kernel != "sweep_counts" or self._slopes is None else (self._slopes.address,)
+            out = [slot.there.address + 8 * at for at in (end, end + how.numbers)][: 2 if how.room else 1]
+            getattr(gathered, kernel)(array.address, *how.sizes(array), *limits, *slopes, *out)
+            end += how.numbers + how.room
+        self.device.queue("look", gathered, slot.there, end)
+        self.device.download(slot.here[:end], slot.there.part(0, (end,)))
         self.device.mark(slot.mark)
-        return slot
+        return places
 
     def _slot(self) -> Slot:
         """One that nobody uses; payloads arrive, and are looked at, in several threads."""
         with contextlib.suppress(IndexError):
             return self._free.pop()
-        there, scratch = (self.device.empty((_SWEEP,), np.int64) for _ in range(2))
-        return Slot(there, scratch, self.device.pinned((_SWEEP,), np.int64), self.device.mark())
-
-    def _free_all(self, queued: dict[Look, Slot]) -> None:
-        """Of a payload that nobody looked at: what is on its way comes before what is queued into the same places."""
-        self._free += queued.values()
+        return Slot(self.device.empty((_SLOT,), np.int64), self.device.pinned((_SLOT,), np.int64), self.device.mark())
 
     def _remember(self, payload: Payload, look: Look) -> None:
         looks = self._usual.setdefault(_likeness(payload.array), {})

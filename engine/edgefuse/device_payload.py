@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgefuse.device import DeviceArray
-from edgefuse.device_looks import DeviceLooks, Look, Slot
+from edgefuse.device_looks import DeviceLooks, Look, Place
 from edgefuse.types import Array
 
 KINDS = ("camera", "depth", "lidar")  # that stay
@@ -26,7 +26,7 @@ class DevicePayload:
         self.array, self.looks = array, looks
         self.dtype, self.shape, self.ndim = array.dtype, array.shape, len(array.shape)
         self.size, self.nbytes = array.size, array.nbytes
-        self.queued: dict[Look, Slot] = {}
+        self.queued: dict[Look, Place] = {}
         looks.expect(self)
 
     def __len__(self) -> int:

@@ -170,74 +170,81 @@ inline int64_t lidar_grid(const Grid& g) {
   return used;
 }
 
+// Numbers of a look and room to add them up in, poisoned, side by side on the device.
+class Numbers {
+ public:
+  Numbers(int64_t numbers, int64_t room) : numbers_(numbers), poison_(static_cast<size_t>(numbers + room), -1) {}
+  int64_t* data() const { return there_.data(); }
+  int64_t* room() const { return there_.data() + numbers_; }
+  template <class T>
+  void look(const cuda::Look& look, T* out) const {
+    static_assert(sizeof(T) == sizeof(int64_t), "numbers are of 8 bytes");
+    must(cuda::look({1, {look}}, data(), static_cast<int64_t>(poison_.size()), nullptr));
+    must(cudaMemcpy(out, data(), static_cast<size_t>(numbers_) * sizeof(T), cudaMemcpyDefault));
+  }
+
+ private:
+  int64_t numbers_;
+  std::vector<int64_t> poison_;
+  Copy<int64_t> there_{poison_.data(), static_cast<int64_t>(poison_.size())};
+};
+
 inline void picture_grain(const Picture& p) {
   const int64_t above = p.fine * p.row_stride, rows = p.end + p.coarse;
   const Copy<uint8_t> green(p.green + p.first * p.row_stride - above,
                             extent(rows - p.first + p.fine, p.row_stride, p.columns, p.column_stride, 1));
-  const Copy<int64_t> out(p.out, 6);
+  const Numbers numbers(6, 0);
   Picture a = p;
   a.green = green.data() + above - p.first * p.row_stride;
-  a.out = out.data();
-  must(cuda::picture_grain(a, nullptr));
-  out.back(p.out);
+  a.out = numbers.data();
+  numbers.look(cuda::look_at(a), p.out);
 }
 
 inline void picture_levels(const Levels& l) {
   const Copy<uint8_t> pixels(l.pixels,
                              extent(l.rows, l.row_stride, l.columns, l.column_stride, 2 * l.channel_stride + 1));
-  const Copy<int64_t> out(l.out, 2);
+  const Numbers numbers(2, 0);
   Levels a = l;
   a.pixels = pixels.data();
-  a.out = out.data();
-  must(cuda::picture_levels(a, nullptr));
-  out.back(l.out);
+  a.out = numbers.data();
+  numbers.look(cuda::look_at(a), l.out);
 }
 
 inline void depth_counts(const Depth& d) {
   const Copy<uint8_t> mm(d.mm, extent(d.rows, d.row_stride, d.columns, d.column_stride, 2));
-  const Copy<int64_t> out(d.out, 4);
-  const int32_t zero = 0;
-  const Copy<int32_t> most(&zero, 1);
+  const Numbers numbers(4, 1);
   Depth a = d;
   a.mm = mm.data();
-  a.out = out.data();
-  must(cuda::depth_counts(a, most.data(), nullptr));
-  out.back(d.out);
+  a.out = numbers.data();
+  numbers.look(cuda::look_at(a, numbers.room()), d.out);
 }
 
 inline void cloud_counts(const Cloud& c) {
   const Copy<float> points(c.points, 4 * c.count);
-  const Copy<int64_t> out(c.out, 4);
-  const int64_t zero = 0;
-  const Copy<int64_t> bad(&zero, 1);
+  const Numbers numbers(4, 1);
   Cloud a = c;
   a.points = points.data();
-  a.out = out.data();
-  must(cuda::cloud_counts(a, bad.data(), nullptr));
-  out.back(c.out);
+  a.out = numbers.data();
+  numbers.look(cuda::look_at(a, numbers.room()), c.out);
 }
 
 inline void sweep_counts(const Sweep& s) {
-  const std::vector<int64_t> zeros(1 + kSectors + kElevations, 0);
   const Copy<float> points(s.points, 4 * s.count), slopes(s.slopes, kSlopes);
-  const Copy<double> out(s.out, 1 + kSectors + kElevations);
-  const Copy<int64_t> counts(zeros.data(), static_cast<int64_t>(zeros.size()));
+  const Numbers numbers(1 + kSectors + kElevations, 1 + kSectors + kElevations);
   Sweep a = s;
   a.points = points.data();
   a.slopes = slopes.data();
-  a.out = out.data();
-  must(cuda::sweep_counts(a, counts.data(), nullptr));
-  out.back(s.out);
+  a.out = reinterpret_cast<double*>(numbers.data());
+  numbers.look(cuda::look_at(a, numbers.room()), s.out);
 }
 
 inline void digest(const Digest& d) {
   const Copy<uint8_t> bytes(d.bytes, d.size);
-  const Copy<uint64_t> out(d.out, 1);
+  const Numbers numbers(1, 0);
   Digest a = d;
   a.bytes = bytes.data();
-  a.out = out.data();
-  must(cuda::digest(a, nullptr));
-  out.back(d.out);
+  a.out = reinterpret_cast<uint64_t*>(numbers.data());
+  numbers.look(cuda::look_at(a), d.out);
 }
 
 inline bool all_finite(const float* values, int64_t n) {

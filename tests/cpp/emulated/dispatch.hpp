@@ -120,40 +120,43 @@ inline int64_t lidar_grid(const Grid& g) {
   return used;
 }
 
+// One look, whose numbers and room lie where they like.
+inline void look(const cuda::Look& look) {
+  const cuda::Looks looks{1, {look}};
+  on_blocks([&](const cuda::Block& block) { cuda::look_block(block, looks); });
+  if (cuda::in_two(looks)) on_blocks([&](const cuda::Block& block) { cuda::look_again_block(block, looks); });
+}
+
 inline void picture_grain(const Picture& p) {
   std::fill_n(p.out, 6, int64_t{0});
-  on_blocks([&](const cuda::Block& block) { cuda::grain_block(block, p); });
+  look(cuda::look_at(p));
 }
 
 inline void picture_levels(const Levels& l) {
   std::fill_n(l.out, 2, int64_t{0});
-  on_blocks([&](const cuda::Block& block) { cuda::levels_block(block, l); });
+  look(cuda::look_at(l));
 }
 
 inline void depth_counts(const Depth& d) {
-  int32_t most = 0;
+  int64_t farthest = 0;
   std::fill_n(d.out, 4, int64_t{0});
-  on_blocks([&](const cuda::Block& block) { cuda::depth_block(block, d, &most); });
-  on_blocks([&](const cuda::Block& block) { cuda::limit_block(block, d, &most); });
+  look(cuda::look_at(d, &farthest));
 }
 
 inline void cloud_counts(const Cloud& c) {
   int64_t bad = 0;
   std::fill_n(c.out, 4, int64_t{0});
-  on_blocks([&](const cuda::Block& block) { cuda::finite_block(block, c.points, 4 * c.count, &bad); });
-  on_blocks([&](const cuda::Block& block) { cuda::cloud_block(block, c, &bad); });
+  look(cuda::look_at(c, &bad));
 }
 
 inline void sweep_counts(const Sweep& s) {
   std::vector<int64_t> counts(1 + kSectors + kElevations, 0);
-  on_blocks([&](const cuda::Block& block) { cuda::sweep_block(block, s, counts.data()); });
-  cuda::sweep_end({0, 0, 1}, s, counts.data());
+  look(cuda::look_at(s, counts.data()));
 }
 
 inline void digest(const Digest& d) {
-  auto sum = d.size;
-  on_blocks([&](const cuda::Block& block) { cuda::digest_block(block, d, &sum); });
-  *d.out = static_cast<uint64_t>(sum);
+  *d.out = 0;
+  look(cuda::look_at(d));
 }
 
 inline bool all_finite(const float* values, int64_t n) {

@@ -194,46 +194,11 @@ class Device {
     });
   }
 
-  void look(const Picture& p) {
-    queue("picture_grain", [=] {
-      std::fill_n(p.out, 6, int64_t{0});
-      on_blocks([&](const Block& b) { grain_block(b, p); });
-    });
-  }
-  void look(const Levels& l) {
-    queue("picture_levels", [=] {
-      std::fill_n(l.out, 2, int64_t{0});
-      on_blocks([&](const Block& b) { levels_block(b, l); });
-    });
-  }
-  void look(const Depth& d, int32_t* most) {
-    queue("depth_counts", [=] {
-      std::fill_n(d.out, 4, int64_t{0});
-      *most = 0;
-      on_blocks([&](const Block& b) { depth_block(b, d, most); });
-      on_blocks([&](const Block& b) { limit_block(b, d, most); });
-    });
-  }
-  void look(const Cloud& c, int64_t* bad) {
-    queue("cloud_counts", [=] {
-      std::fill_n(c.out, 4, int64_t{0});
-      *bad = 0;
-      on_blocks([&](const Block& b) { finite_block(b, c.points, 4 * c.count, bad); });
-      on_blocks([&](const Block& b) { cloud_block(b, c, bad); });
-    });
-  }
-  void look(const Sweep& s, int64_t* counts) {
-    queue("sweep_counts", [=] {
-      std::fill_n(counts, 1 + kSectors + kElevations, int64_t{0});
-      on_blocks([&](const Block& b) { sweep_block(b, s, counts); });
-      sweep_end({0, 0, 1}, s, counts);
-    });
-  }
-  void look(const Digest& d) {
-    queue("digest", [=] {
-      auto sum = d.size;
-      on_blocks([&](const Block& b) { digest_block(b, d, &sum); });
-      *d.out = static_cast<uint64_t>(sum);
+  void look(const Looks& looks, int64_t* numbers, int64_t count) {
+    queue("a look", [=] {
+      std::fill_n(numbers, count, int64_t{0});
+      on_rows(looks.count, [&](const Block& b) { look_block(b, looks); });
+      if (in_two(looks)) on_rows(looks.count, [&](const Block& b) { look_again_block(b, looks); });
     });
   }
 
@@ -261,8 +226,14 @@ class Device {
     vec_of<W>(a) == 1 ? project_in<W, 1>(a) : project_in<W, 16 / sizeof(W)>(a);
   }
   template <class F>
+  static void on_rows(int64_t rows, F f) {
+    for (int64_t y = rows - 1; y >= 0; --y) {
+      for (int64_t x = 2; x >= 0; --x) f(Block{x, y, 3});
+    }
+  }
+  template <class F>
   static void on_blocks(F f) {
-    for (int64_t x = 2; x >= 0; --x) f(Block{x, 0, 3});
+    on_rows(1, f);
   }
 
   void count_call(const char* what) {
