@@ -40,6 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "patches",
         "progress",
         "laps",
+        "traffic",
         "told",
     ),
     ("vigil", "drawing", "plain_yaml", "container", "pictures"),

@@ -93,6 +93,13 @@ class Device : public Memory {
     follow(stream_, reinterpret_cast<cudaStream_t>(other));
   }
 
+  // And the other way round: what is queued here by now comes before what others queue on a stream of theirs next.
+  void before(uintptr_t other) {
+    const Current here(index_);
+    const std::lock_guard<std::mutex> alone(taking_);
+    follow(reinterpret_cast<cudaStream_t>(other), stream_);
+  }
+
   void wait() {
     const Current here(index_);
     must(cudaStreamSynchronize(stream_), "waiting for the device");
@@ -163,7 +170,7 @@ class Device : public Memory {
     queue([&] { return lidar_grid(a, processors_, stream_); }, "lidar_grid");
   }
   void bad(const float* at, int64_t n, int64_t* out) {
-    queue([&] { return count_bad(at, n, out, stream_); }, "count_bad");
+    queue([&] { return count_bad(at, n, out, processors_, stream_); }, "count_bad");
   }
 
   void look(const Looks& looks, int64_t* numbers, int64_t count) {

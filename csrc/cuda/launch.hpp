@@ -35,7 +35,7 @@ cudaError_t depth_nearest(const Nearest& a, cudaStream_t stream);
 cudaError_t lidar_grid(const GridArgs& a, int64_t processors, cudaStream_t stream);
 
 // How many of n values are not finite.
-cudaError_t count_bad(const float* values, int64_t n, int64_t* out, cudaStream_t stream);
+cudaError_t count_bad(const float* values, int64_t n, int64_t* out, int64_t processors, cudaStream_t stream);
 
 // numbers: [count], where all numbers and all room of the looks lie; cleared first.
 cudaError_t look(const Looks& looks, int64_t* numbers, int64_t count, cudaStream_t stream);

@@ -56,8 +56,9 @@ cudaError_t lidar_grid(const GridArgs& a, int64_t processors, cudaStream_t strea
                  [&] { return launch<share_block>(cells, blocks, stream, a); });
 }
 
-cudaError_t count_bad(const float* values, int64_t n, int64_t* out, cudaStream_t stream) {
-  return in_turn(cleared(out, 1, stream), [&] { return launch<finite_block>(n, kFew, stream, values, n, out); });
+cudaError_t count_bad(const float* values, int64_t n, int64_t* out, int64_t processors, cudaStream_t stream) {
+  return in_turn(cleared(out, 1, stream),
+                 [&] { return launch<finite_block>(n, 8 * processors, stream, values, n, out); });
 }
 
 cudaError_t look(const Looks& looks, int64_t* numbers, int64_t count, cudaStream_t stream) {

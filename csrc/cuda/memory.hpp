@@ -13,9 +13,10 @@ class Memory {
     const Current here(index_);
     must(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     must(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking), "making a stream");
-    pooled_ = keep_pool();
+    pool_ = own_pool();
   }
   ~Memory() {
+    if (pool_) cudaMemPoolDestroy(pool_);  // once all of it has been given back
     cudaStreamDestroy(aside_);
     cudaStreamDestroy(stream_);
   }
@@ -32,14 +33,14 @@ class Memory {
   // Memory for what comes and goes, out of a pool where the device has one: neither taking nor giving it back waits.
   // It may be used on `take_rows`'s side at once, and is given back once all that is queued here by then is done.
   void* lend(size_t bytes) {
-    if (!pooled_) return allocate(bytes);
+    if (!pool_) return allocate(bytes);
     const Current here(index_);
     void* at = nullptr;
-    must(cudaMallocAsync(&at, bytes, aside_), "memory for a payload");
+    must(cudaMallocFromPoolAsync(&at, bytes, pool_, aside_), "memory for a payload");
     return at;
   }
   void give_back(void* at) noexcept {
-    if (!pooled_) return release(at);
+    if (!pool_) return release(at);
     cudaFreeAsync(at, stream_);
   }
 
@@ -64,19 +65,27 @@ class Memory {
   cudaStream_t stream_ = nullptr, aside_ = nullptr;
 
  private:
-  // The pool keeps what is given back: whether there is one.
-  bool keep_pool() const {
-    int there = 0;
+  // Null where the device has none. It keeps some of what is given back, and never makes one stream wait for the other:
+  // memory that is still in use here is no reason for a sensor's copy to come later.
+  cudaMemPool_t own_pool() const {
+    int there = 0, no = 0;
+    uint64_t kept = uint64_t{1} << 26;
+    cudaMemPoolProps props{};
+    props.allocType = cudaMemAllocationTypePinned;
+    props.location.type = cudaMemLocationTypeDevice;
+    props.location.id = index_;
     cudaMemPool_t pool = nullptr;
-    uint64_t all = UINT64_MAX;
-    const bool kept = cudaDeviceGetAttribute(&there, cudaDevAttrMemoryPoolsSupported, index_) == cudaSuccess && there &&
-                      cudaDeviceGetDefaultMemPool(&pool, index_) == cudaSuccess &&
-                      cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all) == cudaSuccess;
+    const bool made = cudaDeviceGetAttribute(&there, cudaDevAttrMemoryPoolsSupported, index_) == cudaSuccess && there &&
+                      cudaMemPoolCreate(&pool, &props) == cudaSuccess;
+    if (made) {
+      cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept);
+      cudaMemPoolSetAttribute(pool, cudaMemPoolReuseAllowInternalDependencies, &no);
+    }
     cudaGetLastError();
-    return kept;
+    return pool;
   }
 
-  bool pooled_ = false;
+  cudaMemPool_t pool_ = nullptr;
 };
 
 }  // namespace edgefuse::cuda

@@ -17,9 +17,11 @@ from msgspec import Struct
 
 from edgefuse.errors import DeviceError, EdgefuseError
 from edgefuse.laps import Laps
+from edgefuse.traffic import Traffic
 from edgefuse.types import U8, Array
 
 _KINDS = {"float32": 0, "float16": 1}  # of weights, as the kernels count them
+_OUT_OF_MEMORY = ("llocate memory", "out of memory", "ALLOC_FAILED")  # as ONNX Runtime and the libraries say it
 MEMORY = "cuda"  # what ONNX Runtime calls the memory that addresses point into
 
 
@@ -47,21 +49,6 @@ class DeviceArray(Struct, frozen=True, eq=False):
         if begin < 0 or begin + math.prod(shape) > self.size:
             raise ValueError(f"values {begin} to {begin + math.prod(shape)} of {self.size}")
         return DeviceArray(self.address + begin * self.dtype.itemsize, shape, self.dtype, self.owner)
-
-
-class Traffic(Struct):
-    """What went between host and device: how often, how many bytes, and how often the host waited."""
-
-    uploads: int = 0
-    uploaded_bytes: int = 0
-    downloads: int = 0
-    downloaded_bytes: int = 0
-    waits: int = 0
-
-    def add(self, other: Traffic) -> None:
-        """What something else had, again."""
-        for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class _Memory:
@@ -151,6 +138,10 @@ class Device:
         """What another stream has queued by now comes before what is queued here next."""
         self._do("after", stream)
 
+    def before(self, stream: int) -> None:
+        """What is queued here by now comes before what another stream queues next."""
+        self._do("before", stream)
+
     def wait(self) -> None:
         """Until all that is queued is done. A DeviceError tells of everything that failed meanwhile."""
         self.traffic.waits += 1
@@ -159,7 +150,7 @@ class Device:
     def blame(self, error: EdgefuseError) -> None:
         """Is an error of somebody who works here the device's own? Then it is raised as that: lost, or no memory."""
         self.wait()
-        if "llocate memory" in str(error) or "out of memory" in str(error):
+        if any(words in str(error) for words in _OUT_OF_MEMORY):
             raise DeviceError(str(error), place=self.place) from error
 
     def mark(self, again: int = -1) -> int:
@@ -181,13 +172,14 @@ class Device:
 
     def captured(self, work: Callable[[], object]) -> Callable[[], None]:
         """What `work` queues, as one graph: calling what this gives queues all of it at once."""
-        traffic, self.traffic = self.traffic, Traffic()
+        traffic, own = self.traffic, Traffic()
         self._do("begin_graph")
+        self.traffic = own
         try:
             work()
         finally:
+            self.traffic = traffic
             graph = self._do("end_graph")
-            own, self.traffic = self.traffic, traffic
 
         def launch() -> None:
             self._do("launch", graph)

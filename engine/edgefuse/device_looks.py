@@ -1,7 +1,8 @@
 """Looks at payloads that are on a device: what was asked of one is queued for the next like it as soon as that arrives.
 
-All of it together, in one launch or two, and one copy back. So a tick, which decides by it, finds it done, and waits for its answer alone. What nobody could know to be asked is
-queued when it is, and waited for. Either way it is what the kernels of the host look for, as a few whole numbers.
+All of it together, in one launch or two, and one copy back. So a tick, which decides by it, finds it done, and waits
+for its answer alone. What nobody could know to be asked is queued when it is, and waited for. Either way it is what the
+kernels of the host look for, as a few whole numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Look = tuple[str, tuple[float, ...]]  # a kernel, and its limits
 
 
 class Slot(Struct, eq=False):
-    """Where numbers of looks at one payload lie, with room to add them up in: on the device, and here from a mark on."""
+    """Where numbers of looks at one payload lie, and the room to add them up in: there, and here from a mark on."""
 
     there: DeviceArray
     here: I64
@@ -80,7 +81,7 @@ class DeviceLooks:
 
     def expect(self, payload: Payload) -> None:
         """A payload has arrived: queue what others like it were asked for; from any thread."""
-        looks = list(self._usual.get(_likeness(payload.array), ()))
+        looks = list(self._usual.get(_likeness(payload.array), ()))[:MOST]
         if not looks:
             return
         with contextlib.suppress(DeviceError):  # whoever asks will be told

@@ -5,14 +5,17 @@ A picture, a depth picture or a cloud stays; what is small, a fix or a vector, i
 
 from __future__ import annotations
 
+import contextlib
 import math
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from edgefuse.device import DeviceArray
+from edgefuse.device import Device, DeviceArray
 from edgefuse.device_looks import DeviceLooks, Look, Place
+from edgefuse.errors import DeviceError
 from edgefuse.types import Array
 
 KINDS = ("camera", "depth", "lidar")  # that stay
@@ -75,7 +78,16 @@ def taken(payload: object, told: Mapping[str, Any], looks: DeviceLooks, *, copy:
         return DevicePayload(own, looks)
     if stream is not None:
         looks.device.after(int(stream))
-    return DevicePayload(DeviceArray(address, shape, dtype, payload), looks)
+    theirs = DevicePayload(DeviceArray(address, shape, dtype, payload), looks)
+    if stream is not None:
+        weakref.finalize(theirs, _give_back, looks.device, int(stream), payload).atexit = False
+    return theirs
+
+
+def _give_back(device: Device, stream: int, _owner: object) -> None:
+    """What still reads somebody's memory comes before what they queue next; they are held until that is said."""
+    with contextlib.suppress(DeviceError):
+        device.before(stream)
 
 
 def _dense(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:

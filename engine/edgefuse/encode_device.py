@@ -37,10 +37,6 @@ class DeviceEncoder:
         )
         self._session.bind({"input": self._tensor}, {"embedding": embedding.part(0, shape)})
         self._device.clear(self._tensor)
-        self.warm_up()
-
-    def warm_up(self) -> None:
-        """In the thread that will run it; what is encoded stays, as the same comes out again."""
         self._session.warm_up()
 
     def holds(self, sample: Sample) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from edgefuse.bundle import Bundle
@@ -30,18 +29,7 @@ class OnDevice(Executor):
         """A DeviceError where the device cannot run one of the encoders."""
         pairs = zip(plans, places, strict=True)
         self._encoders = [DeviceEncoder(bundle, plan, place, head.tray, on) for plan, place in pairs]
-        self._names, self._head = [plan.name for plan in plans], head
-        self._thread = threading.local()
-        self._thread.captured, self._captures = True, on.captured
-
-    def begin(self, verdicts: Sequence[Judged], watch: Stopwatch, *, ahead: bool, patient: bool) -> None:
-        if not self._captures or hasattr(self._thread, "captured"):
-            return
-        # ONNX Runtime keeps CUDA graphs by thread: a new thread of the ticks captures them anew, and not in passing.
-        for encoder in self._encoders:
-            encoder.warm_up()
-        self._head.warm_up()
-        self._thread.captured = True
+        self._names = [plan.name for plan in plans]
 
     def embed(self, i: int, verdict: Judged, t_ns: int, watch: Stopwatch) -> Judged:
         encoder, sample = self._encoders[i], verdict.sample

@@ -33,7 +33,7 @@ class DeviceHead(Head):
         self._sent: F32 = self._device.pinned((len(select),), np.float32)
         self._queued = Session(bundle[spec.file], bundle.place(spec.file), on=on)
         self._queued.bind({"fused": self.there.part(0, (1, *shape))}, tray.places)
-        self.warm_up()
+        self._queued.warm_up()
 
     def run(self) -> None:
         """Queue it: presence bits are brought to where it reads them, then its graph is run."""
@@ -46,10 +46,6 @@ class DeviceHead(Head):
             self._device.blame(error)
             raise
         self._device.lap("head")
-
-    def warm_up(self) -> None:
-        """In the thread that will run it."""
-        self._queued.warm_up()
 
     def outputs(self) -> dict[str, F32]:
         """What the last `run` gave, and all that was queued before it: the one time in a tick that the host waits."""

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from edgefuse.bundle import Bundle
 from edgefuse.config import Provider
-from edgefuse.device import Traffic
 from edgefuse.device_looks import DeviceLooks
 from edgefuse.device_payload import KINDS, DevicePayload, interface_of, taken
 from edgefuse.errors import BundleError, ConfigError, DeviceError
@@ -22,6 +21,7 @@ from edgefuse.placement import Refused, first_that_works, placement_of, wanted
 from edgefuse.plan import Plan
 from edgefuse.session import Placement
 from edgefuse.streams import copied
+from edgefuse.traffic import Traffic
 from edgefuse.types import Judged
 
 Worth = Callable[[Collection[str]], float | None]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import threading
+from collections.abc import Iterator
+
 from edgefuse.bundle import Bundle
 from edgefuse.captured import capture
 from edgefuse.device import Device
@@ -17,11 +22,36 @@ from edgefuse.plan import Plan
 from edgefuse.session import Placement
 from edgefuse.tray import Tray
 
+_LOADING = threading.Lock()
+
 
 def parts_on(
     device: Device, on: Placement, bundle: Bundle, plan: Plan, config_place: str
 ) -> tuple[Model, OnDevice, DeviceLooks]:
     """Build them. A DeviceError says what the device does not take."""
+    with _undisturbed():
+        return _parts_on(device, on, bundle, plan, config_place)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """While CUDA graphs are captured, memory or sessions that come or go would end them: loads are one at a time.
+
+    Nor is garbage collected meanwhile, as an engine may be among it.
+    """
+    with _LOADING:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
+
+
+def _parts_on(
+    device: Device, on: Placement, bundle: Bundle, plan: Plan, config_place: str
+) -> tuple[Model, OnDevice, DeviceLooks]:
     host = fusion_of(bundle, plan.config.fusion_weights == "float16", config_place)
     if not host.wants_all:
         raise DeviceError("dynamic routing asks one encoder after the other, which is the host's work", place=on.name)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from edgefuse.config import Provider, RunConfig
 from edgefuse.device import Device
 from edgefuse.errors import ConfigError, DeviceError
-from edgefuse.pools import available_providers, runtime_version
+from edgefuse.pools import available_providers, has_plugin, preload, runtime_version
 from edgefuse.session import CPU, Placement
 from edgefuse.version import __version__
 
@@ -82,6 +82,11 @@ def placement_of(name: Provider, config: RunConfig, bundle_sha256: str) -> Place
     if _NAMES[name] not in available_providers():
         there = ", ".join(available_providers())
         raise DeviceError(f"ONNX Runtime {runtime_version()} was built without it; it has {there}", place=name)
+    if has_plugin():  # what is queued on our stream would not come before what it queues on its own
+        raise DeviceError(
+            f"ONNX Runtime {runtime_version()} has it as a plugin, which cannot queue on a given stream", place=name
+        )
+    preload()
     device = Device(int(config.device.partition(":")[2] or 0))
     cuda = (_NAMES["cuda"], cuda_options(device))
     if name == "cuda":

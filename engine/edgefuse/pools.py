@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 
 from msgspec import Struct
@@ -81,6 +83,21 @@ def runtime_version() -> str:
     import onnxruntime as ort
 
     return str(ort.__version__)
+
+
+def preload() -> None:
+    """Load the libraries of CUDA that lie in packages of Python, where the system's loader would not look for them."""
+    import onnxruntime as ort
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells what it does not find; whoever needs that will say so
+        getattr(ort, "preload_dlls", lambda: None)()
+
+
+def has_plugin() -> bool:
+    """Is its CUDA provider the plugin, which has a stream of its own?"""
+    import onnxruntime as ort
+
+    return "cuda-plugin-ep=" in getattr(ort, "get_build_info", lambda: "")()
 
 
 def available_providers() -> tuple[str, ...]:

@@ -6,6 +6,7 @@ With `pools` the only module that imports onnxruntime. Sessions are made from by
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -23,7 +24,7 @@ from edgefuse.errors import BundleError, DeviceError
 from edgefuse.pools import SPIN_US, Pool, bounded_spin, found_shared, pool
 from edgefuse.types import Array
 
-WARM_UPS = 4  # runs: ONNX Runtime captures a CUDA graph after two, in the third; the fourth launches it
+WARM_UPS = 4  # runs: at least one more than any ONNX Runtime does before it launches a CUDA graph that it has captured
 _LOG = logging.getLogger("edgefuse")
 
 _DTYPES = {
@@ -76,7 +77,9 @@ class Session:
             self.inputs = {port.name: _port(port) for port in self._session.get_inputs()}
             self.outputs = {port.name: _port(port) for port in self._session.get_outputs()}
         self._binding: Any = None
-        self._options = None if on.device is None else _unsynchronised()
+        self._options = None if on.device is None else _queued()
+        self._elsewhere = self._options if self._again is None else _queued(gpu_graph_id="-1")
+        self._thread = threading.local()
 
     def _opened(self, model: bytes, one_thread: bool) -> Any:
         """As one CUDA graph, where that is wanted and can be: not where a node runs on the host."""
@@ -124,17 +127,23 @@ class Session:
         return "cpu", 0, array.dtype.type, array.shape, array.ctypes.data
 
     def run(self) -> None:
-        """Compute the bound outputs from the bound inputs; on a device that is queued, and nobody waits."""
+        """Compute the bound outputs from the bound inputs; on a device that is queued, and nobody waits.
+
+        Its CUDA graph is launched in the thread that warmed it up: in any other one node by node, as ONNX Runtime would
+        capture a graph for each, with whatever else is queued meanwhile.
+        """
+        options = self._elsewhere if self._again is not None and not hasattr(self._thread, "warm") else self._options
         try:  # not `with`: that takes as long as a small graph
-            self._session.run_with_iobinding(self._binding, self._options)
+            self._session.run_with_iobinding(self._binding, options)
         except Exception as error:
             raise BundleError(_refusal(error), place=self._place) from error
 
     def warm_up(self) -> None:
         """Run until nothing is made for the first time any more; on a device a DeviceError where it cannot be run.
 
-        ONNX Runtime captures a CUDA graph for each thread that runs it: so this is for the thread of the ticks.
+        To be called in the thread of the ticks, for the sake of CUDA graphs.
         """
+        self._thread.warm = True
         try:
             self._run_often()
         except DeviceError as error:
@@ -191,12 +200,13 @@ def _session(model: bytes, ours: Pool, one_thread: bool, on: Placement) -> Any:
     return session
 
 
-def _unsynchronised() -> Any:
+def _queued(**entries: str) -> Any:
     """Options of a run that is queued on our stream, and not waited for."""
     import onnxruntime as ort
 
     options = ort.RunOptions()
-    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+    for key, value in {"disable_synchronize_execution_providers": "1", **entries}.items():
+        options.add_run_config_entry(key, value)
     return options
 
 

@@ -251,7 +251,7 @@ inline bool all_finite(const float* values, int64_t n) {
   const Copy<float> there(values, n);
   int64_t bad = 0;
   const Copy<int64_t> out(&bad, 1);
-  must(cuda::count_bad(there.data(), n, out.data(), nullptr));
+  must(cuda::count_bad(there.data(), n, out.data(), 2, nullptr));
   out.back(&bad);
   return bad == 0;
 }

@@ -109,6 +109,7 @@ class Device {
   void clear(void* at, size_t bytes) {
     queue("clearing memory", [=] { std::memset(at, 0, bytes); });
   }
+  void before(uintptr_t) { count_call("waiting for another stream"); }
   void after(uintptr_t) { count_call("waiting for another stream"); }
 
   void wait() {
