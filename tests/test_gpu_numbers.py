@@ -203,8 +203,8 @@ def test_a_contender_whose_last_result_is_no_number_or_of_another_shape_is_wrong
 def test_a_tick_is_checked_against_the_host_and_its_copies_counted(device: Device) -> None:
     section = ticks.whole_tick(shipped_bundle(), 2)
     assert section.wrong() == [] and section.failed is None
-    engine, graph = section.rows
-    assert engine.missing is None and graph.missing is None
+    engine, graph, bound = section.rows
+    assert engine.missing is None and graph.missing is None and bound.missing is None
     assert engine.counts["waits a tick"] == engine.counts["downloads a tick"] == 1
     assert engine.counts["uploads a tick"] >= 4 and engine.counts["uploaded_bytes a tick"] > 1000
 
@@ -248,8 +248,27 @@ def test_a_graph_that_answers_differently_is_caught(device: Device, monkeypatch:
     monkeypatch.setattr(
         Session, "compute", lambda self, given: {name: v + 1 for name, v in compute(self, given).items()}
     )
-    engine, graph = ticks.whole_tick(shipped_bundle(), 2).rows
-    assert engine.wrong is None and graph.wrong is not None
+    engine, graph, bound = ticks.whole_tick(shipped_bundle(), 2).rows
+    assert engine.wrong is None and bound.wrong is None and graph.wrong is not None
+
+
+def test_a_bound_graph_whose_answers_are_those_of_another_moment_is_caught(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming = ticks.Fed.coming.fget
+    monkeypatch.setattr(ticks.Fed, "coming", property(lambda fed: {**coming(fed), "camera": black(coming(fed))}))
+    _, graph, bound = ticks.whole_tick(shipped_bundle(), 2).rows
+    assert graph.wrong is not None and bound.wrong is not None
+
+
+def black(moment: Any) -> Any:
+    return np.zeros_like(moment["camera"])
+
+
+def test_maps_take_turns_until_no_cache_holds_them_still(device: Device) -> None:
+    assert ours.sets_of(device, 10**9) == 2
+    held = int(device.facts["cache_bytes"])
+    assert ours.sets_of(device, held // 4) >= 9
 
 
 # Who is not there

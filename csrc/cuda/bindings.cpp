@@ -11,6 +11,7 @@ py::dict facts(const Device& device) {
   told["compute_capability"] = std::to_string(f.major) + "." + std::to_string(f.minor);
   told["processors"] = f.processors;
   told["memory_bytes"] = f.memory_bytes;
+  told["cache_bytes"] = f.cache_bytes;
   told["unified_memory"] = f.unified;
   told["runtime"] = f.runtime;
   told["driver"] = f.driver;

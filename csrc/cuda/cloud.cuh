@@ -5,6 +5,7 @@
 #include "../kernels.hpp"
 #include "block.cuh"
 #include "fold.cuh"
+#include "look.cuh"
 
 namespace edgefuse::cuda {
 
@@ -30,27 +31,22 @@ EDGEFUSE_DEVICE void finite_block(const Block& block, const float* values, int64
 }
 
 // The rest of `Cloud`, in a launch of its own; all stays 0 where a value was not finite.
-EDGEFUSE_DEVICE void cloud_block(const Block& block, const Cloud& c, const int64_t* bad) {
+EDGEFUSE_DEVICE void cloud_block(const Block& block, const Cloud& c, const int64_t* bad, Counted& shared) {
   if (*bad != 0) return;
   const int64_t values = 4 * c.count, some = at_most(values, kCloudValues), looked = at_most(c.count, kCloudPoints);
-  const int64_t step = block.columns() * kThreads;
-  block.each([&](int t) {
-    int64_t nonzero = 0, sound = 0, outside = 0;
-    for (int64_t e = block.x() * kThreads + t; e < some; e += step) {
+  count_all<4>(block, shared, c.out, nullptr, [&](int64_t from, int64_t step, int64_t (&counts)[4], int32_t&) {
+    counts[0] = from == 0;
+    for (int64_t e = from; e < some; e += step) {
       const float size = size_of(c.points[spread_over(e, values, kCloudValues)]);
-      nonzero += size > 0.0f;
-      sound += size >= c.smallest;
+      counts[1] += size > 0.0f;
+      counts[2] += size >= c.smallest;
     }
-    for (int64_t e = block.x() * kThreads + t; e < looked; e += step) {
+    for (int64_t e = from; e < looked; e += step) {
       const float* p = c.points + 4 * spread_over(e, c.count, kCloudPoints);
       const float x = size_of(p[0]), y = size_of(p[1]), z = size_of(p[2]);
       const float level = x > y ? x : y, range = level > z ? level : z;
-      outside += (range < c.min_range_m && range > 0.0f) || range > c.max_range_m;
+      counts[3] += (range < c.min_range_m && range > 0.0f) || range > c.max_range_m;
     }
-    if (block.x() == 0 && t == 0) c.out[0] = 1;
-    if (nonzero > 0) add(c.out + 1, nonzero);
-    if (sound > 0) add(c.out + 2, sound);
-    if (outside > 0) add(c.out + 3, outside);
   });
 }
 
@@ -66,16 +62,16 @@ EDGEFUSE_DEVICE int64_t sector_of(const float* slopes, float x, float y) {
 }
 
 // Points that hit, by sector and by row of elevation: counts [1 + kSectors + kElevations].
-EDGEFUSE_DEVICE void sweep_block(const Block& block, const Sweep& s, int64_t* counts) {
+EDGEFUSE_DEVICE void sweep_block(const Block& block, const Sweep& s, int64_t* counts, Counted& shared) {
   const int64_t looked = at_most(s.count, kSweepPoints);
-  block.each([&](int t) {
-    for (int64_t e = block.x() * kThreads + t; e < looked; e += block.columns() * kThreads) {
+  count_all<1>(block, shared, counts, nullptr, [&](int64_t from, int64_t step, int64_t (&hits)[1], int32_t&) {
+    for (int64_t e = from; e < looked; e += step) {
       const float* p = s.points + 4 * spread_over(e, s.count, kSweepPoints);
       const double x = p[0], y = p[1], level = sqrt(x * x + y * y);  // products of floats are exact in doubles
       if (!(level > 0.0)) continue;
       const double at = static_cast<double>(p[2]) / level / (2.0 * kSteepest) + 0.5;
       const double row = at < 0.0 ? 0.0 : at > kLastElevation ? kLastElevation : at;
-      add(counts, int64_t{1});
+      ++hits[0];
       add(counts + 1 + sector_of(s.slopes, p[0], p[1]), int64_t{1});
       add(counts + 1 + kSectors + static_cast<int64_t>(row * static_cast<double>(kElevations)), int64_t{1});
     }
@@ -100,22 +96,22 @@ EDGEFUSE_DEVICE uint32_t mixed(uint32_t word, int64_t k) {
   return w ^ w >> 16;
 }
 
-EDGEFUSE_DEVICE void digest_block(const Block& block, const Digest& d) {
+EDGEFUSE_DEVICE void digest_block(const Block& block, const Digest& d, Counted& shared) {
   constexpr int64_t kWords = kBlockBytes / 4;
   const int64_t blocks = d.size / kBlockBytes, looked = at_most(blocks, kDigestBlocks);
   const int64_t words = kWords * (looked + (d.size % kBlockBytes > 0));
-  block.each([&](int t) {
-    int64_t found = block.x() == 0 && t == 0 ? d.size : 0;
-    for (int64_t k = block.x() * kThreads + t; k < words; k += block.columns() * kThreads) {
+  auto* out = reinterpret_cast<int64_t*>(d.out);
+  count_all<1>(block, shared, out, nullptr, [&](int64_t begin, int64_t step, int64_t (&sum)[1], int32_t&) {
+    sum[0] = begin == 0 ? d.size : 0;
+    for (int64_t k = begin; k < words; k += step) {
       const int64_t from = k / kWords == looked ? blocks : spread_over(k / kWords, blocks, kDigestBlocks);
       uint32_t word = 0;
       for (int64_t b = 3; b >= 0; --b) {
         const int64_t at = kBlockBytes * from + 4 * (k % kWords) + b;
         word = word << 8 | (at < d.size ? d.bytes[at] : 0u);
       }
-      found += mixed(word, k);
+      sum[0] += mixed(word, k);
     }
-    if (found != 0) add(reinterpret_cast<int64_t*>(d.out), found);
   });
 }
 

@@ -40,7 +40,7 @@ struct Facts {
   std::string name;
   int major, minor, processors, runtime, driver;
   bool unified;
-  int64_t memory_bytes;
+  int64_t memory_bytes, cache_bytes;
 };
 
 }  // namespace edgefuse::cuda

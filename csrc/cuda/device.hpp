@@ -46,8 +46,9 @@ class Device : public Memory {
     int runtime = 0, driver = 0;
     cudaRuntimeGetVersion(&runtime);
     cudaDriverGetVersion(&driver);
-    return {own.name, own.major, own.minor,           own.multiProcessorCount,
-            runtime,  driver,    own.integrated != 0, static_cast<int64_t>(own.totalGlobalMem)};
+    return {own.name,       own.major, own.minor,           own.multiProcessorCount,
+            runtime,        driver,    own.integrated != 0, static_cast<int64_t>(own.totalGlobalMem),
+            own.l2CacheSize};
   }
 
   int64_t free_bytes() const {

@@ -5,22 +5,33 @@
 namespace edgefuse::cuda {
 namespace {
 
+constexpr int64_t kMany = 1 << 16;  // blocks, where each thread is to have one thing
+constexpr int64_t kFew = 64;        // where all add to the same numbers
+
 // A kernel from what one of its blocks does.
 template <auto kWork, class... Args>
 __global__ void __launch_bounds__(kThreads) kernel(const Args... args) {
   kWork(Block{}, args...);
 }
 
-template <auto kWork, class... Args>
-cudaError_t launch_on(dim3 blocks, cudaStream_t stream, const Args&... args) {
-  kernel<kWork><<<blocks, kThreads, 0, stream>>>(args...);
-  return cudaGetLastError();
+template <auto kWork>
+__global__ void __launch_bounds__(kThreads) looking(const Looks looks) {
+  __shared__ Counted shared;
+  kWork(Block{}, looks, shared);
 }
 
 template <auto kWork, class... Args>
 cudaError_t launch(int64_t things, int64_t most_blocks, cudaStream_t stream, const Args&... args) {
   const int64_t needed = (things + kThreads - 1) / kThreads, some = needed < most_blocks ? needed : most_blocks;
-  return launch_on<kWork>(dim3(static_cast<unsigned>(some < 1 ? 1 : some)), stream, args...);
+  kernel<kWork><<<static_cast<unsigned>(some < 1 ? 1 : some), kThreads, 0, stream>>>(args...);
+  return cudaGetLastError();
+}
+
+template <auto kWork>
+cudaError_t launch_looks(const Looks& looks, cudaStream_t stream) {
+  const dim3 blocks(static_cast<unsigned>(kFew), static_cast<unsigned>(looks.count));
+  looking<kWork><<<blocks, kThreads, 0, stream>>>(looks);
+  return cudaGetLastError();
 }
 
 // Does one after the other until one fails.
@@ -30,9 +41,6 @@ cudaError_t in_turn(const Steps&... steps) {
   ((error = error == cudaSuccess ? steps() : error), ...);
   return error;
 }
-
-constexpr int64_t kMany = 1 << 16;  // blocks, where each thread is to have one thing
-constexpr int64_t kFew = 64;        // where threads add to the same numbers
 
 template <class T>
 auto cleared(T* at, int64_t count, cudaStream_t stream) {
@@ -62,10 +70,9 @@ cudaError_t count_bad(const float* values, int64_t n, int64_t* out, int64_t proc
 }
 
 cudaError_t look(const Looks& looks, int64_t* numbers, int64_t count, cudaStream_t stream) {
-  const dim3 blocks(static_cast<unsigned>(kFew), static_cast<unsigned>(looks.count));
   return in_turn(
-      cleared(numbers, count, stream), [&] { return launch_on<look_block>(blocks, stream, looks); },
-      [&] { return in_two(looks) ? launch_on<look_again_block>(blocks, stream, looks) : cudaSuccess; });
+      cleared(numbers, count, stream), [&] { return launch_looks<look_block>(looks, stream); },
+      [&] { return in_two(looks) ? launch_looks<look_again_block>(looks, stream) : cudaSuccess; });
 }
 
 }  // namespace edgefuse::cuda

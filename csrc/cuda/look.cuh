@@ -9,12 +9,32 @@
 
 namespace edgefuse::cuda {
 
-// Adds each thread's counts to those of all.
-template <int kCount>
-EDGEFUSE_DEVICE void add_all(const int64_t (&counts)[kCount], int64_t* out) {
-  for (int k = 0; k < kCount; ++k) {
-    if (counts[k] != 0) add(out + k, counts[k]);
-  }
+// What the threads of a block have counted, in shared memory, before the block adds it to what others have.
+struct Counted {
+  int64_t counts[6];
+  int32_t most;
+};
+
+// Lets every thread count, f(thread, counts, most), and adds that to `out` [kCount], and to the largest in `most`.
+template <int kCount, class F>
+EDGEFUSE_DEVICE void count_all(const Block& block, Counted& shared, int64_t* out, int32_t* most, F f) {
+  block.each([&](int t) {
+    if (t < kCount) shared.counts[t] = 0;
+    if (t == 0) shared.most = 0;
+  });
+  block.each([&](int t) {
+    int64_t counts[kCount] = {};
+    int32_t largest = 0;
+    f(block.x() * kThreads + t, block.columns() * kThreads, counts, largest);
+    for (int k = 0; k < kCount; ++k) {
+      if (counts[k] != 0) add(shared.counts + k, counts[k]);
+    }
+    if (largest > 0) raise(&shared.most, largest);
+  });
+  block.each([&](int t) {
+    if (t < kCount && shared.counts[t] != 0) add(out + t, shared.counts[t]);
+    if (t == 0 && shared.most > 0) raise(most, shared.most);
+  });
 }
 
 EDGEFUSE_DEVICE int64_t magnitude(int64_t v) { return v < 0 ? -v : v; }
@@ -44,28 +64,24 @@ EDGEFUSE_DEVICE void grain_at(const Picture& p, int64_t r, int64_t c, int64_t (&
   sums[2] += across * across;
 }
 
-EDGEFUSE_DEVICE void grain_block(const Block& block, const Picture& p) {
-  const int64_t size = rows_looked_at(p.first, p.end, p.step) * p.columns, step = block.columns() * kThreads;
-  block.each([&](int t) {
-    int64_t sums[6] = {};
-    for (int64_t e = block.x() * kThreads + t; e < size; e += step) {
+EDGEFUSE_DEVICE void grain_block(const Block& block, const Picture& p, Counted& shared) {
+  const int64_t size = rows_looked_at(p.first, p.end, p.step) * p.columns;
+  count_all<6>(block, shared, p.out, nullptr, [&](int64_t from, int64_t step, int64_t (&sums)[6], int32_t&) {
+    for (int64_t e = from; e < size; e += step) {
       grain_at(p, p.first + e / p.columns * p.step, e % p.columns, sums);
     }
-    add_all(sums, p.out);
   });
 }
 
-EDGEFUSE_DEVICE void levels_block(const Block& block, const Levels& l) {
+EDGEFUSE_DEVICE void levels_block(const Block& block, const Levels& l, Counted& shared) {
   const int64_t across = rows_looked_at(0, l.columns, l.step), size = rows_looked_at(0, l.rows, l.step) * across;
-  block.each([&](int t) {
-    int64_t counts[2] = {};
-    for (int64_t e = block.x() * kThreads + t; e < size; e += block.columns() * kThreads) {
+  count_all<2>(block, shared, l.out, nullptr, [&](int64_t from, int64_t step, int64_t (&counts)[2], int32_t&) {
+    for (int64_t e = from; e < size; e += step) {
       const uint8_t* pixel = l.pixels + e / across * l.step * l.row_stride + e % across * l.step * l.column_stride;
       const int32_t red = pixel[0], green = pixel[l.channel_stride], blue = pixel[2 * l.channel_stride];
       counts[0] += red <= l.dark && green <= l.dark && blue <= l.dark;
       counts[1] += red >= l.bright && green >= l.bright && blue >= l.bright;
     }
-    add_all(counts, l.out);
   });
 }
 
@@ -75,12 +91,10 @@ EDGEFUSE_DEVICE int32_t depth_at(const Depth& d, int64_t e, int64_t column) {
 }
 
 // First measured, pairs, torn, and the farthest; then, in a launch of its own, how many are at the limit.
-EDGEFUSE_DEVICE void depth_block(const Block& block, const Depth& d, int32_t* most) {
+EDGEFUSE_DEVICE void depth_block(const Block& block, const Depth& d, int32_t* most, Counted& shared) {
   const int64_t size = rows_looked_at(0, d.rows, d.step) * d.columns;
-  block.each([&](int t) {
-    int64_t counts[4] = {};
-    int32_t farthest = 0;
-    for (int64_t e = block.x() * kThreads + t; e < size; e += block.columns() * kThreads) {
+  count_all<4>(block, shared, d.out, most, [&](int64_t from, int64_t step, int64_t (&counts)[4], int32_t& farthest) {
+    for (int64_t e = from; e < size; e += step) {
       const int64_t column = e % d.columns;
       const int32_t b = depth_at(d, e, column), a = column > 0 ? depth_at(d, e, column - 1) : 0;
       const int32_t near = a < b ? a : b, farther = a < b ? b : a;
@@ -89,20 +103,14 @@ EDGEFUSE_DEVICE void depth_block(const Block& block, const Depth& d, int32_t* mo
       counts[3] += near > 0 && farther - near > near / 2;
       farthest = b > farthest ? b : farthest;
     }
-    add_all(counts, d.out);
-    if (farthest > 0) raise(most, farthest);
   });
 }
 
-EDGEFUSE_DEVICE void limit_block(const Block& block, const Depth& d, const int32_t* most) {
+EDGEFUSE_DEVICE void limit_block(const Block& block, const Depth& d, const int32_t* most, Counted& shared) {
   const int64_t size = rows_looked_at(0, d.rows, d.step) * d.columns;
   const int32_t limit = *most < d.limit_mm ? *most : d.limit_mm;
-  block.each([&](int t) {
-    int64_t far = 0;
-    for (int64_t e = block.x() * kThreads + t; e < size; e += block.columns() * kThreads) {
-      far += depth_at(d, e, e % d.columns) >= limit;
-    }
-    if (far > 0) add(d.out + 1, far);
+  count_all<1>(block, shared, d.out + 1, nullptr, [&](int64_t from, int64_t step, int64_t (&far)[1], int32_t&) {
+    for (int64_t e = from; e < size; e += step) far[0] += depth_at(d, e, e % d.columns) >= limit;
   });
 }
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "cloud.cuh"
-#include "look.cuh"
 
 namespace edgefuse::cuda {
 
@@ -73,31 +72,31 @@ inline bool in_two(const Looks& looks) {
 
 EDGEFUSE_DEVICE int32_t* farthest_in(const Look& look) { return reinterpret_cast<int32_t*>(look.room); }
 
-EDGEFUSE_DEVICE void look_block(const Block& block, const Looks& looks) {
+EDGEFUSE_DEVICE void look_block(const Block& block, const Looks& looks, Counted& shared) {
   const Look& look = looks.own[block.y()];
   switch (look.kind) {
     case Look::kGrain:
-      return grain_block(block, look.picture);
+      return grain_block(block, look.picture, shared);
     case Look::kLevels:
-      return levels_block(block, look.levels);
+      return levels_block(block, look.levels, shared);
     case Look::kDepth:
-      return depth_block(block, look.depth, farthest_in(look));
+      return depth_block(block, look.depth, farthest_in(look), shared);
     case Look::kCloud:
       return finite_block(block, look.cloud.points, 4 * look.cloud.count, look.room);
     case Look::kSweep:
-      return sweep_block(block, look.sweep, look.room);
+      return sweep_block(block, look.sweep, look.room, shared);
     case Look::kDigest:
-      return digest_block(block, look.digest);
+      return digest_block(block, look.digest, shared);
   }
 }
 
-EDGEFUSE_DEVICE void look_again_block(const Block& block, const Looks& looks) {
+EDGEFUSE_DEVICE void look_again_block(const Block& block, const Looks& looks, Counted& shared) {
   const Look& look = looks.own[block.y()];
   switch (look.kind) {
     case Look::kDepth:
-      return limit_block(block, look.depth, farthest_in(look));
+      return limit_block(block, look.depth, farthest_in(look), shared);
     case Look::kCloud:
-      return cloud_block(block, look.cloud, look.room);
+      return cloud_block(block, look.cloud, look.room, shared);
     case Look::kSweep:
       return sweep_end(block, look.sweep, look.room);
     default:

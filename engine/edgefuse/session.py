@@ -81,6 +81,11 @@ class Session:
         self._elsewhere = self._options if self._again is None else _queued(gpu_graph_id="-1")
         self._thread = threading.local()
 
+    @property
+    def device(self) -> Device | None:
+        """Where it computes; None: here."""
+        return self._on.device
+
     def _opened(self, model: bytes, one_thread: bool) -> Any:
         """As one CUDA graph, where that is wanted and can be: not where a node runs on the host."""
         try:

@@ -51,7 +51,7 @@ class Staging:
         if turn.mark >= 0:
             self._device.wait_for(turn.mark)
         if turn.memory.nbytes < values.nbytes:
-            turn.memory = self._device.pinned((values.nbytes,), np.uint8)
+            turn.memory = self._device.pinned((_roomy(values.nbytes),), np.uint8)
         there = self._room(values) if to is None else to
         pinned: Array = np.ndarray(there.shape, values.dtype, buffer=turn.memory)
         np.copyto(pinned, values.reshape(there.shape))
@@ -61,7 +61,7 @@ class Staging:
 
     def _room(self, values: Array) -> DeviceArray:
         if self._raw.nbytes < values.nbytes:
-            self._raw = self._device.empty((values.nbytes,), np.uint8)
+            self._raw = self._device.empty((_roomy(values.nbytes),), np.uint8)
         return DeviceArray(self._raw.address, values.shape, values.dtype, self._raw.owner)
 
     def _by_host(self, payload: Payload, params: Any) -> None:
@@ -93,6 +93,11 @@ class Staging:
             stride = pixel * payload.shape[1]
             return payload.array.address + top * stride + left * pixel, stride, rows, cols
         return self.send(payload[top : top + rows, left : left + cols]).address, pixel * cols, rows, cols
+
+
+def _roomy(nbytes: int) -> int:
+    """The next power of two: memory for each cloud that has a few points more would make every tick wait."""
+    return 1 << max(0, nbytes - 1).bit_length()
 
 
 _ON_DEVICE: Mapping[str, Callable[[Staging, Payload, Any], None]] = {

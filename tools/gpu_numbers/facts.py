@@ -21,6 +21,7 @@ def facts_of(device: Device) -> dict[str, Any]:
         "compute_capability": own["compute_capability"],
         "processors": own["processors"],
         "memory_bytes": own["memory_bytes"],
+        "cache_bytes": own["cache_bytes"],
         "unified_memory": own["unified_memory"],
         "cuda_driver": cuda_version(own["driver"]),
         "cuda_runtime": cuda_version(own["runtime"]),

@@ -62,11 +62,12 @@ def vectors(device: Device, dims: Sequence[int], width: int, rounds: int, sizes:
 
 
 def maps(device: Device, name: str, shape: Sequence[int], copy: Row, rounds: int, sizes: Sizes) -> Section:
-    """Feature maps joined: the share of the copy's bandwidth, and against eager."""
+    """Feature maps joined: the share of the copy's bandwidth, and against eager; of maps that no cache holds still."""
     operator, values = OPERATORS[name], ours.maps_of(STREAMS, shape)
     truth = ours.maps_truth(operator, values)
-    contenders = {OURS: ours.fuse_maps(device, operator, values, truth), **peers.fuse_maps(operator, values, truth)}
-    mine, eager = race(contenders, rounds, sizes.large_launches)
+    sets = ours.sets_of(device, values.nbytes + truth.nbytes)
+    own, others = ours.fuse_maps(device, operator, values, truth, sets), peers.fuse_maps(operator, values, truth, sets)
+    mine, eager = race({OURS: own, **others}, rounds, sizes.large_launches)
     figures = [share_of_copy(mine, copy, 2 * sizes.copy_bytes)]
     figures += [ratio(eager, mine, clock, MAPS_OVER_EAGER) for clock in CLOCKS]
     return Section(f"{name} of {STREAMS} maps {list(shape)}", HOW.format(sizes.large_launches), [mine, eager], figures)

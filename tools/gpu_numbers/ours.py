@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,16 +59,26 @@ def multconcat(device: Device, layer: Layer, dtype: type[np.generic]) -> Contend
     return Contender(run, device, lambda: _fetched(device, out), truth)
 
 
-def fuse_maps(device: Device, operator: Operator, maps: F32, truth: F32) -> Contender:
-    """One launch that joins feature maps, float32 [streams, width, rows, columns], all present."""
+def fuse_maps(device: Device, operator: Operator, maps: F32, truth: F32, sets: int) -> Contender:
+    """One launch that joins feature maps, float32 [streams, width, rows, columns], all present; of one set in turn."""
     n, width, cells = len(maps), maps.shape[1], math.prod(maps.shape[2:])
-    x, out = device.put(maps), _poisoned(device, truth.size)
     offsets = [i * width * cells for i in range(n)]
     stand_ins, mask = device.put(np.zeros((n, width), np.float32)), _all_present(device, n)
-    how = (width, cells, int(operator.activation), int(operator.reduce), operator.concat, out)
-    run = functools.partial(device.queue, "fuse_maps", x, offsets, stand_ins, mask, *how)
+    how = (width, cells, int(operator.activation), int(operator.reduce), operator.concat)
+    turns = deque((device.put(maps), _poisoned(device, truth.size)) for _ in range(sets))
+
+    def run() -> None:
+        turns.rotate()
+        x, out = turns[0]
+        device.queue("fuse_maps", x, offsets, stand_ins, mask, *how, out)
+
     counts = {"bytes": moved_bytes(operator, n, width, cells)}
-    return Contender(run, device, lambda: _fetched(device, out), truth, counts=counts)
+    return Contender(run, device, lambda: _fetched(device, turns[0][1]), truth, counts=counts)
+
+
+def sets_of(device: Device, nbytes: int) -> int:
+    """So many sets of arrays of so many bytes that the cache has forgotten one when its turn comes again."""
+    return 1 + math.ceil(2 * int(device.facts["cache_bytes"]) / nbytes)
 
 
 def maps_truth(operator: Operator, maps: F32) -> F32:

@@ -46,9 +46,9 @@ def multconcat(layer: Layer) -> dict[str, Contender | str]:
     }
 
 
-def fuse_maps(operator: Operator, maps: F32, truth: F32) -> dict[str, Contender | str]:
-    """Eager."""
-    return {EAGER: _peer(no_torch, lambda torch, queue: _kept(torch.fuse_maps(operator, maps, PLACE)), truth)}
+def fuse_maps(operator: Operator, maps: F32, truth: F32, sets: int) -> dict[str, Contender | str]:
+    """Eager, of one set of maps in turn."""
+    return {EAGER: _peer(no_torch, lambda torch, queue: _kept(torch.fuse_maps(operator, maps, PLACE, sets)), truth)}
 
 
 def matmul(size: int, dtype: str) -> Contender | str:

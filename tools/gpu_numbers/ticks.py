@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from msgspec.structs import asdict
+from msgspec.structs import replace as changed_placement
 
 from edgefuse import Engine, RunConfig, bundle
-from edgefuse.bench.contenders import Outputs, Preparing
+from edgefuse.bench.contenders import Inputs, Outputs, Preparing
 from edgefuse.bench.moments import Feed, Moment, moments
 from edgefuse.bench.timing import interleave
 from edgefuse.errors import BundleError, ConfigError, DeviceError
@@ -17,13 +19,14 @@ from edgefuse.placement import placement_of
 from edgefuse.schema import changed
 from edgefuse.session import Placement, Session
 from edgefuse.shapley import MAX_PLAYERS
-from edgefuse.types import Result
+from edgefuse.types import F32, Result
 from edgefuse.verify import TOLERANCE, distance
 
 from .figures import Goal, Row, Section, ratio
 
 OVER_GRAPH, EXPLAINED_OVER_PLAIN = Goal(0.7, at_least=False), Goal(1.1, at_least=False)
-ENGINE, GRAPH, EXPLAINED = "engine", "one graph, ONNX Runtime CUDA", "engine, explained"
+ENGINE, EXPLAINED = "engine", "engine, explained"
+GRAPH, BOUND = "one graph, ONNX Runtime CUDA", "one graph, bound, as a CUDA graph"
 WARM_UP, CHECKED = 20, 8  # ticks
 ATTRIBUTION_TOLERANCE = 10 * TOLERANCE  # a value of a stream is a sum over differences of all subsets
 HOW = "by host: a tick whose samples are all new, from the host's arrays to the outputs on the host"
@@ -46,8 +49,10 @@ def whole_tick(path: Path, rounds: int) -> Section:
     """Against the same model as one graph, fed with arrays of the host, the same preprocessing included."""
     host = _host(path)
     played = moments(host.bundle)
-    rows = _race({ENGINE: _engine(host, CUDA, played), GRAPH: _graph(host, played)}, rounds)
-    return Section(f"tick of {host.bundle.manifest.name}", HOW, rows, [ratio(rows[0], rows[1], "host", OVER_GRAPH)])
+    others = {GRAPH: _graph(host, played, _plain), BOUND: _graph(host, played, _bound)}
+    rows = _race({ENGINE: _engine(host, CUDA, played), **others}, rounds)
+    figures = [ratio(rows[0], rows[1], "host", OVER_GRAPH), ratio(rows[0], rows[2], "host")]
+    return Section(f"tick of {host.bundle.manifest.name}", HOW, rows, figures)
 
 
 def explained_tick(path: Path, rounds: int) -> Section:
@@ -128,15 +133,39 @@ def _traffic(engine: Engine, feed: Feed) -> dict[str, float]:
     return {f"{name} a tick": (now - before[name]) / CHECKED for name, now in asdict(traffic).items()}
 
 
-def _graph(host: Engine, played: Sequence[Moment]) -> Ticker | str:
-    """The bundle's portable graph by ONNX Runtime's CUDA provider, fed by name; or why that cannot be had."""
-    file = host.bundle.manifest.graph
+class Fed:
+    """What the one graph is fed with, and whose turn it is."""
+
+    def __init__(self, host: Engine, played: Sequence[Moment]) -> None:
+        self._prepare, self._played, self._turn = Preparing(host, played), played, 0
+
+    def __call__(self) -> Inputs:
+        """The next moment, preprocessed."""
+        self._turn += 1
+        return {**self._prepare(), "present": self._prepare.mask}
+
+    @property
+    def coming(self) -> Moment:
+        """The moment that the next call gives."""
+        return self._played[self._turn % len(self._played)]
+
+
+def _graph(host: Engine, played: Sequence[Moment], placed: Callable[[Engine], Placement]) -> Ticker | str:
+    """The bundle's portable graph by ONNX Runtime's CUDA provider; or why that cannot be had."""
+    file, fed = host.bundle.manifest.graph, Fed(host, played)
     try:
-        session = Session(host.bundle[file], host.bundle.place(file), on=_plain(host))
-        answering(session, host, played)()
+        on = placed(host)
+        session = Session(host.bundle[file], host.bundle.place(file), on=on)
+        run = bound(session, host, fed) if on.captured else answering(session, fed)
+        run()
     except (BundleError, DeviceError) as error:
         return str(error)
-    return Ticker(answering(session, host, played), lambda: _graph_wrong(session, host, played))
+    return Ticker(run, lambda: _graph_wrong(run, host, fed))
+
+
+def _bound(host: Engine) -> Placement:
+    """The provider as one would tune it by hand: a stream and buffers of one's own, and one CUDA graph."""
+    return changed_placement(placement_of("cuda", CUDA, host.bundle.sha256), captured=True)
 
 
 def _plain(host: Engine) -> Placement:
@@ -146,18 +175,39 @@ def _plain(host: Engine) -> Placement:
     return Placement("cuda", tuple(theirs), ours.device)
 
 
-def answering(session: Session, host: Engine, played: Sequence[Moment]) -> Callable[[], Outputs]:
+def answering(session: Session, fed: Fed) -> Callable[[], Outputs]:
     """As `bench.contenders.one_graph`, of a session anywhere."""
-    prepare = Preparing(host, played)
+    return lambda: {name: value[0] for name, value in session.compute(fed()).items()}
+
+
+def bound(session: Session, host: Engine, fed: Fed) -> Callable[[], Outputs]:
+    """As `answering`, from pinned memory through arrays on the device and back, with one wait."""
+    device, given = session.device, fed()
+    assert device is not None
+    here = {name: device.pinned(values.shape, values.dtype) for name, values in given.items()}
+    there = {name: device.empty(values.shape, values.dtype) for name, values in given.items()}
+    shapes = {out.name: (1, len(out.prior)) for out in host.bundle.manifest.head.outputs}
+    outputs = {name: device.empty(shape, np.float32) for name, shape in shapes.items()}
+    back: dict[str, F32] = {name: device.pinned(shape, np.float32) for name, shape in shapes.items()}
+    session.bind(there, outputs)
+    session.warm_up()
 
     def run() -> Outputs:
-        feeds = {**prepare(), "present": prepare.mask}
-        return {name: value[0] for name, value in session.compute(feeds).items()}
+        for name, values in fed().items():
+            np.copyto(here[name], values)
+            device.upload(there[name], here[name])
+        session.run()
+        for name, own in back.items():
+            device.download(own, outputs[name])
+        device.wait()
+        return {name: own[0].copy() for name, own in back.items()}
 
     return run
 
 
-def _graph_wrong(session: Session, host: Engine, played: Sequence[Moment]) -> str | None:
-    run = answering(session, host, played)
-    found = (_off(run(), host.answer(moment).outputs) for moment in played[:CHECKED])
-    return next((why for why in found if why is not None), None)
+def _graph_wrong(run: Callable[[], Outputs], host: Engine, fed: Fed) -> str | None:
+    for _ in range(CHECKED):
+        moment = fed.coming
+        if (why := _off(run(), host.answer(moment).outputs)) is not None:
+            return why
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable
 
@@ -76,16 +77,21 @@ def exactly() -> None:
 def multconcat(layer: Layer, place: str, *, compiled: bool) -> Kept:
     """Eager, or compiled into CUDA graphs."""
     module, xs = MultConcat(layer).to(place), [torch.tensor(x[None], device=place) for x in layer.xs]
-    run = torch.compile(module, mode="reduce-overhead") if compiled else module
+    if not compiled:
+        return Kept(lambda: module(xs))
+    for x in xs:
+        torch._dynamo.mark_static_address(x)  # else each run copies it to where the graph reads
+    run = torch.compile(module, mode="reduce-overhead")
     return Kept(lambda: run(xs))
 
 
-def fuse_maps(joined: Operator, maps: F32, place: str) -> Kept:
-    """Maps [1, D, rows, columns] by a reduction, and side by side where the operator keeps them."""
+def fuse_maps(joined: Operator, maps: F32, place: str, sets: int = 1) -> Kept:
+    """Maps [1, D, rows, columns] by a reduction, and side by side where the operator keeps them; of one set in turn."""
     fold = {Reduce.SUM: operator.add, Reduce.PRODUCT: operator.mul}[joined.reduce]
-    xs = [torch.tensor(x[None], device=place) for x in maps]
+    turns = itertools.cycle([[torch.tensor(x[None], device=place) for x in maps] for _ in range(sets)])
 
     def compute() -> torch.Tensor:
+        xs = next(turns)
         u = [torch.relu(x) for x in xs] if joined.activation == Activation.RELU else xs
         z = functools.reduce(fold, u)
         return torch.cat([*u, z], dim=1) if joined.concat else z

@@ -123,8 +123,10 @@ inline int64_t lidar_grid(const Grid& g) {
 // One look, whose numbers and room lie where they like.
 inline void look(const cuda::Look& look) {
   const cuda::Looks looks{1, {look}};
-  on_blocks([&](const cuda::Block& block) { cuda::look_block(block, looks); });
-  if (cuda::in_two(looks)) on_blocks([&](const cuda::Block& block) { cuda::look_again_block(block, looks); });
+  cuda::Counted shared;
+  std::memset(&shared, 0xff, sizeof shared);  // poisoned
+  on_blocks([&](const cuda::Block& block) { cuda::look_block(block, looks, shared); });
+  if (cuda::in_two(looks)) on_blocks([&](const cuda::Block& block) { cuda::look_again_block(block, looks, shared); });
 }
 
 inline void picture_grain(const Picture& p) {

@@ -29,7 +29,7 @@ struct Facts {
   std::string name;
   int major, minor, processors, runtime, driver;
   bool unified;
-  int64_t memory_bytes;
+  int64_t memory_bytes, cache_bytes;
 };
 
 class Device {
@@ -45,7 +45,7 @@ class Device {
   }
   Device(const Device&) = delete;
 
-  Facts facts() const { return {"emulated", 0, 0, 3, 0, 0, true, kMemory}; }
+  Facts facts() const { return {"emulated", 0, 0, 3, 0, 0, true, kMemory, 1 << 12}; }
   int64_t free_bytes() const { return kMemory - taken_; }
   uintptr_t stream() const { return 0; }
 
@@ -198,8 +198,9 @@ class Device {
   void look(const Looks& looks, int64_t* numbers, int64_t count) {
     queue("a look", [=] {
       std::fill_n(numbers, count, int64_t{0});
-      on_rows(looks.count, [&](const Block& b) { look_block(b, looks); });
-      if (in_two(looks)) on_rows(looks.count, [&](const Block& b) { look_again_block(b, looks); });
+      Counted shared;
+      on_rows(looks.count, [&](const Block& b) { look_block(b, looks, shared); });
+      if (in_two(looks)) on_rows(looks.count, [&](const Block& b) { look_again_block(b, looks, shared); });
     });
   }
 
