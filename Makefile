@@ -41,15 +41,21 @@ test-cpp-aarch64: $(DEV)/.installed  ## the C++ tests for aarch64 (NEON), cross-
 	$(BIN)/cmake --build build/aarch64 --parallel 2
 	$(BIN)/ctest --test-dir build/aarch64 --output-on-failure
 
-gpu: $(DEV)/.installed  ## the tests on this machine's GPU, and what it measures; needs nvcc, onnxruntime-gpu and a GPU
+# On a Jetson `make gpu GPU_RUNTIME=...whl`, one that fits it: see docs/gpu.md.
+GPU_RUNTIME ?= onnxruntime-gpu
+HAS_CUDA = import onnxruntime, sys; sys.exit('CUDAExecutionProvider' not in onnxruntime.get_available_providers())
+
+gpu: $(DEV)/.installed  ## the tests on this machine's GPU, and what it measures; needs nvcc and a GPU
 	@test -e /dev/nvidiactl -o -e /dev/nvhost-gpu -o -e /dev/nvgpu || { echo "no GPU here: nothing was tested"; exit 1; }
+	@$(BIN)/python -c "$(HAS_CUDA)" || { $(BIN)/python -m pip uninstall -qy onnxruntime onnxruntime-gpu; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(GPU_RUNTIME); }
 	$(BIN)/edgefuse doctor
 	$(BIN)/cmake -S . -B build/gpu -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DEDGEFUSE_CUDA=ON \
 	  -DCMAKE_CUDA_ARCHITECTURES=native -DEDGEFUSE_CUDA_PYTHON=ON $(MODULE) -DEDGEFUSE_OUTPUT_DIR=$(CURDIR)/engine/edgefuse
 	$(BIN)/cmake --build build/gpu --parallel
 	$(BIN)/ctest --test-dir build/gpu --output-on-failure -R device_
-	$(BIN)/python -m pytest -m gpu -rs
-	$(BIN)/python tools/gpu_numbers --out build/gpu/numbers.json
+	EDGEFUSE_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu -rs
+	EDGEFUSE_REQUIRE_GPU=1 $(BIN)/python tools/gpu_numbers --out build/gpu/numbers.json
 
 test-python: $(DEV)/.installed  ## the Python tests
 	EDGEFUSE_REQUIRE_KERNELS=1 $(BIN)/python -m pytest

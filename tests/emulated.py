@@ -76,8 +76,22 @@ def put_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def need_a_gpu() -> None:
-    """Skip where this machine has none that ONNX Runtime and our kernels can use, and say what is missing."""
+    """Skip where this machine has none that ONNX Runtime and our kernels can use, and say what is missing.
+
+    With EDGEFUSE_REQUIRE_GPU=1 that is a failure: `make gpu` is not to pass by testing nothing.
+    """
     try:
         placement.placement_of("cuda", RunConfig(device="cuda"), "")
     except DeviceError as error:
-        pytest.skip(f"no GPU: {error}")
+        (pytest.fail if os.environ.get("EDGEFUSE_REQUIRE_GPU") else pytest.skip)(f"no GPU: {error}")
+
+
+EACH = ("emulated", pytest.param("cuda", marks=pytest.mark.gpu))
+
+
+def choose(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on `cuda` is the emulated device, or this machine's own."""
+    if device == "emulated":
+        put_in(monkeypatch)
+    else:
+        need_a_gpu()

@@ -159,3 +159,13 @@ except cuda.Error as error:
 def test_the_mask_has_a_bit_for_what_is_present_and_one_for_what_stands_in() -> None:
     assert mask_of([1, 0, 2, 1]) == 0b1001 | 1 << 18
     assert mask_of([0, 0]) == 0
+
+
+def test_a_graph_that_cannot_be_captured_takes_no_traffic_along(device: Device) -> None:
+    for calls in (1, 2):
+        traffic = device.traffic
+        device._own.break_in(calls)  # type: ignore[attr-defined]
+        with pytest.raises(DeviceError, match="lost"):
+            device.captured(lambda: device.clear(device.empty((1,), np.uint8)))
+        assert device.traffic is traffic
+        device._own.break_in(-1)  # type: ignore[attr-defined]

@@ -25,9 +25,12 @@ RNG = np.random.default_rng(0)
 CONFIG = RunConfig(device="cuda", cuda_graphs=False, providers=("cuda", "cpu"))
 
 
-@pytest.fixture(autouse=True)
-def _emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulated.put_in(monkeypatch)
+emulated_only = pytest.mark.parametrize("device", ["emulated"], indirect=True)
+
+
+@pytest.fixture(autouse=True, params=emulated.EACH)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated.choose(request.param, monkeypatch)
 
 
 @pytest.fixture
@@ -170,6 +173,7 @@ def test_sizes_that_come_and_go_are_not_remembered_for_ever() -> None:
     assert {len(known) for known in looks._usual.values()} == {MOST}
 
 
+@emulated_only
 @pytest.mark.parametrize("after", range(1, 46, 2))
 def test_a_device_that_is_lost_over_a_look_is_a_reason(after: int, engine: Engine) -> None:
     device, moment = device_of(engine), payloads()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import threading
 import weakref
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import pytest
 
 import edgefuse
 import emulated
-from edgefuse import Engine, RunConfig, front
+from edgefuse import Engine, RunConfig, device_payload, front
 from edgefuse.device import Device, DeviceArray
 from edgefuse.device_looks import DeviceLooks
 from edgefuse.device_payload import DevicePayload
@@ -26,9 +27,12 @@ from test_on_device import same
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True)
-def _emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulated.put_in(monkeypatch)
+emulated_only = pytest.mark.parametrize("device", ["emulated"], indirect=True)
+
+
+@pytest.fixture(autouse=True, params=emulated.EACH)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated.choose(request.param, monkeypatch)
 
 
 class OnGpu:
@@ -77,6 +81,7 @@ def test_they_are_answered_as_the_same_on_the_host(engine: Engine, size: tuple[i
     same(host.step(0), engine.step(0))
 
 
+@emulated_only
 def test_of_pictures_and_clouds_only_what_is_counted_comes_back(engine: Engine) -> None:
     there = {name: OnGpu(device_of(engine), own) for name, own in payloads().items() if name != "gps"}
     engine.answer(there)
@@ -88,6 +93,7 @@ def test_of_pictures_and_clouds_only_what_is_counted_comes_back(engine: Engine) 
     assert downloaded - before[1] < 6 * looks + 2000
 
 
+@emulated_only
 def test_our_copy_is_made_in_order_and_the_owner_may_write_again(engine: Engine) -> None:
     device, picture = device_of(engine), payloads()["camera"]
     own = OnGpu(device, picture)
@@ -173,6 +179,7 @@ def test_what_is_not_aligned_is_not_touched(shift: int, engine: Engine) -> None:
         engine.reset()
 
 
+@emulated_only
 def test_what_cannot_be_compared_as_its_device_is_lost_contradicts_nobody(engine: Engine) -> None:
     device = device_of(engine)
     payload: Any = DevicePayload(device.put(payloads()["depth"]), DeviceLooks(device))
@@ -180,6 +187,7 @@ def test_what_cannot_be_compared_as_its_device_is_lost_contradicts_nobody(engine
     assert front._error(payload, payload, cast(Agreement, None)) is None
 
 
+@emulated_only
 def test_a_device_that_is_lost_takes_what_lay_on_it_along(engine: Engine) -> None:
     engine = edgefuse.load(shipped_bundle(), RunConfig(device="cuda", cuda_graphs=False, providers=("cuda", "cpu")))
     device, here = device_of(engine), payloads()
@@ -198,10 +206,56 @@ def test_a_device_that_is_lost_takes_what_lay_on_it_along(engine: Engine) -> Non
     assert engine.step(200_000_000).streams["camera"].reason != "device_lost"
 
 
+@emulated_only
 def test_on_the_host_what_is_on_a_device_is_no_array(engine: Engine) -> None:
     host = edgefuse.load(shipped_bundle())
     host.push("camera", 0, OnGpu(device_of(engine), payloads()["camera"]))
     assert host.step(0).streams["camera"].reason == "bad_type"
+
+
+def test_what_still_reads_an_owners_memory_comes_before_what_they_do_with_it_next(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(Device, "before", lambda self, stream: told.append(stream))
+    for stream in (7, None):
+        device_payload.taken(
+            own := OnGpu(device_of(engine), payloads()["camera"]),
+            {**own.__cuda_array_interface__, "stream": stream},
+            DeviceLooks(device_of(engine)),
+            copy=False,
+        )
+    gc.collect()
+    assert told == [7]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda"], indirect=True)
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("aside", [False, True])
+def test_tensors_of_torch_pushed_by_another_thread_are_answered_as_on_the_host(aside: bool, copy: bool) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no GPU")
+    engine, host = edgefuse.load(shipped_bundle(), RunConfig(device="cuda")), edgefuse.load(shipped_bundle())
+    stream = torch.cuda.Stream() if aside else torch.cuda.current_stream()
+    for k in range(20):
+        here, t_ns = payloads(), k * 50_000_000
+
+        def push(here: dict[str, Array] = here, t_ns: int = t_ns) -> None:
+            with torch.cuda.stream(stream):
+                for name, own in here.items():
+                    there = torch.as_tensor(own, device="cuda")
+                    stream.synchronize()  # of a stream that no interface names its owner has to see to that
+                    engine.push(name, t_ns, there, copy=copy)
+                    torch.full_like(there, 1)  # takes what memory is free
+
+        thread = threading.Thread(target=push)
+        thread.start()
+        thread.join()
+        for name, own in here.items():
+            host.push(name, t_ns, own)
+        same(host.step(t_ns), engine.step(t_ns))
 
 
 @pytest.mark.parametrize("config", [{}, {"device": "cuda", "cuda_graphs": False}])

@@ -420,12 +420,24 @@ def test_without_a_gpu_one_line_says_so_and_all_is_well(
     assert not (tmp_path / "n.json").exists()
 
 
+def test_where_a_gpu_is_required_an_engine_that_did_not_run_on_it_is_wrong(
+    device: Device, torchless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEFUSE_REQUIRE_GPU", "1")
+    status, told = main(tmp_path)
+    assert (status, told["ticked"]) == (0, True)
+    monkeypatch.setattr("edgefuse.placement.available_providers", lambda: ("CPUExecutionProvider",))
+    monkeypatch.setattr("edgefuse.placement._NAMES", {"cuda": "CUDAExecutionProvider"})
+    status, told = main(tmp_path)
+    assert (status, told["ticked"]) == (1, False) and "has not run" in told["wrong"][-1]
+
+
 def test_the_json_is_complete_and_no_emulated_time_is_told(
     device: Device, torchless: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     status, report = main(tmp_path, "--bundle", str(shipped_bundle()))
     assert status == 0 and report["wrong"] == [] and report["rounds"] == 2
-    assert set(report) == {"schema", "facts", "rounds", "sections", "wrong"}
+    assert set(report) == {"schema", "facts", "rounds", "sections", "ticked", "wrong"}
     assert report["facts"]["name"] == "emulated"
     assert {"compute_capability", "memory_bytes", "cuda_driver", "power_mode", "torch", "triton", "onnxruntime"} <= set(
         report["facts"]

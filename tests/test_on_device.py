@@ -37,12 +37,9 @@ CUDA: dict[str, Any] = {"device": "cuda"}
 emulated_only = pytest.mark.parametrize("device", ["emulated"], indirect=True)
 
 
-@pytest.fixture(autouse=True, params=["emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.fixture(autouse=True, params=emulated.EACH)
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "emulated":
-        emulated.put_in(monkeypatch)
-    else:
-        emulated.need_a_gpu()
+    emulated.choose(request.param, monkeypatch)
 
 
 def test_gates_too_are_computed_there(tmp_path: Path) -> None:
@@ -359,7 +356,12 @@ def test_an_answer_whose_explanation_loses_the_device_is_given_without_one(tmp_p
 
 @emulated_only
 @pytest.mark.parametrize(
-    ("words", "provider"), [("Failed to allocate memory for requested buffer", "cpu"), ("invalid index", "cuda")]
+    ("words", "provider"),
+    [
+        ("Failed to allocate memory for requested buffer", "cpu"),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED", "cpu"),
+        ("invalid index", "cuda"),
+    ],
 )
 def test_a_graph_that_fails_is_its_streams_reason_unless_the_device_has_no_memory(
     words: str, provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -134,6 +134,27 @@ def test_a_build_that_was_broken_off_is_told_again_and_a_folder_of_others_is_ref
         placement_of("tensorrt", config, "a" * 64)
 
 
+def test_a_provider_that_would_queue_on_a_stream_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated.put_in(monkeypatch)
+    monkeypatch.setattr("onnxruntime.get_build_info", lambda: "ORT Build Info: cuda-plugin-ep=1.0", raising=False)
+    with pytest.raises(DeviceError, match=r"cuda: ONNX Runtime .* as a plugin, with a stream of its own"):
+        placement.placement_of("cuda", RunConfig(device="cuda"), "")
+
+
+def test_libraries_in_packages_of_python_are_loaded_before_a_device_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulated.put_in(monkeypatch)
+    loaded: list[str] = []
+    monkeypatch.setattr(
+        "onnxruntime.preload_dlls", lambda: (loaded.append("all"), sys.stdout.write("none found")), raising=False
+    )
+    placement.placement_of("cpu", RunConfig(), "")
+    assert loaded == []
+    placement.placement_of("cuda", RunConfig(device="cuda"), "")
+    assert loaded == ["all"] and capsys.readouterr().out == ""
+
+
 def test_a_provider_that_is_there_and_cannot_be_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     emulated.put_in(monkeypatch)
     real = placement_of("cuda", RunConfig(device="cuda"), "")

@@ -83,9 +83,7 @@ def placement_of(name: Provider, config: RunConfig, bundle_sha256: str) -> Place
         there = ", ".join(available_providers())
         raise DeviceError(f"ONNX Runtime {runtime_version()} was built without it; it has {there}", place=name)
     if has_plugin():  # what is queued on our stream would not come before what it queues on its own
-        raise DeviceError(
-            f"ONNX Runtime {runtime_version()} has it as a plugin, which cannot queue on a given stream", place=name
-        )
+        raise DeviceError(f"ONNX Runtime {runtime_version()} has it as a plugin, with a stream of its own", place=name)
     preload()
     device = Device(int(config.device.partition(":")[2] or 0))
     cuda = (_NAMES["cuda"], cuda_options(device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,14 @@ from edgefuse.errors import BundleError, DeviceError
 
 from . import kernels, ticks
 from .facts import facts_of, is_real
-from .figures import Row, Section
+from .figures import MISSING, Row, Section
 from .kernels import OPERATORS_OF_MAPS, Sizes
 from .table import describe, describe_facts
 
 SCHEMA = 1
 ROUNDS = 50
-USAGE = "Measures edgefuse on this machine's GPU. Status 0: all was right, or there is no GPU; 1: something was WRONG."
+USAGE = """Measures edgefuse on this machine's GPU. Status 0: all was right, or there is no GPU; 1: something was WRONG,
+or EDGEFUSE_REQUIRE_GPU is set and it cannot be used."""
 
 Job = tuple[str, Callable[[], Section]]
 
@@ -38,7 +40,9 @@ def measured(
         told.append(section.as_json(real))
         wrong += section.wrong()
         tell(describe(told[-1]))
-    return {"schema": SCHEMA, "facts": facts, "rounds": rounds, "sections": told, "wrong": wrong}
+    rows = [row for section in told for row in section["rows"]]
+    ticked = any(row["name"] == ticks.ENGINE and row["status"] != MISSING for row in rows)
+    return {"schema": SCHEMA, "facts": facts, "rounds": rounds, "sections": told, "ticked": ticked, "wrong": wrong}
 
 
 def _sections(device: Device, paths: Sequence[Path], rounds: int, sizes: Sizes) -> Iterator[Section]:
@@ -77,14 +81,21 @@ def main(argv: Sequence[str], sizes: Sizes | None = None) -> int:
         device = Device(0)
     except DeviceError as error:
         print(f"nothing was measured, as there is no GPU to use: {error}")
-        return 0
+        return int(_required())
     paths = [shipped_bundle(), *asked.bundle]
     report = measured(device, paths, asked.rounds, sizes or Sizes(), partial(print, flush=True))
+    if _required() and not report["ticked"]:
+        report["wrong"].append("the engine has not run on the GPU: see why its ticks are not available")
     if asked.out is not None:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     print("\n".join(["", *(f"WRONG: {what}" for what in report["wrong"])]) if report["wrong"] else "\nall was right")
     return 1 if report["wrong"] else 0
+
+
+def _required() -> bool:
+    """Is it a failure where nothing can be measured?"""
+    return bool(os.environ.get("EDGEFUSE_REQUIRE_GPU"))
 
 
 def _parser() -> argparse.ArgumentParser:
