@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pymap3d
 import pytest
@@ -93,3 +95,11 @@ def test_arrays_give_the_same_numbers_as_scalars_element_by_element() -> None:
 
 def test_a_missing_latitude_stays_missing() -> None:
     assert np.isnan(enu_from_geodetic(float("nan"), 8.0, 0.0, Origin(49.0, 8.0, 0.0))).all()
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("nowhere", [math.nan, math.inf])
+def test_around_an_origin_that_is_nowhere_everything_is_nowhere(nowhere: float) -> None:
+    for origin in (Origin(nowhere, 8.0), Origin(47.0, nowhere)):
+        assert not any(map(math.isfinite, enu_from_geodetic(47.0, 8.0, 400.0, origin)))
+        assert not all(map(math.isfinite, geodetic_from_enu(1.0, 2.0, 3.0, origin)))

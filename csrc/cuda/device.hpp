@@ -189,7 +189,9 @@ class Device : public Memory {
     must(cudaStreamWaitEvent(one, taken_, 0), "waiting for another stream");
   }
   static void rows_on(cudaStream_t stream, void* to, const void* from, size_t row_bytes, size_t stride, size_t rows) {
-    must(cudaMemcpy2DAsync(to, row_bytes, from, stride, row_bytes, rows, cudaMemcpyDeviceToDevice, stream), "a copy");
+    const auto kind = cudaMemcpyDeviceToDevice;
+    if (stride == row_bytes) return must(cudaMemcpyAsync(to, from, row_bytes * rows, kind, stream), "a copy");
+    must(cudaMemcpy2DAsync(to, row_bytes, from, stride, row_bytes, rows, kind, stream), "a copy");
   }
   template <class Launch>
   void queue(Launch launch, const char* what) const {

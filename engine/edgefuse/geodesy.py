@@ -68,15 +68,20 @@ def geodetic_from_enu(east_m: Any, north_m: Any, up_m: Any, origin: Origin) -> A
 @functools.lru_cache(maxsize=64)
 def _frame(origin: Origin) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
     """Its place, earth-centred, and the sines and cosines of its angles."""
-    lat, lon = math.radians(origin.latitude_deg), math.radians(origin.longitude_deg)
+    of = _functions(origin.latitude_deg, origin.longitude_deg)
+    lat, lon = of.radians(origin.latitude_deg), of.radians(origin.longitude_deg)
     place_m = _ecef_from_geodetic(origin.latitude_deg, origin.longitude_deg, origin.altitude_m)
-    return place_m, (math.sin(lat), math.cos(lat), math.sin(lon), math.cos(lon))
+    return place_m, (of.sin(lat), of.cos(lat), of.sin(lon), of.cos(lon))
+
+
+def _functions(lat_deg: Any, lon_deg: Any) -> Any:
+    """For one place NumPy takes ten times as long, and differs in the last bit; math refuses what is not finite."""
+    return math if isinstance(lat_deg, float) and math.isfinite(lat_deg + lon_deg) else np
 
 
 def _ecef_from_geodetic(lat_deg: Any, lon_deg: Any, alt_m: Any) -> tuple[Any, Any, Any]:
     """Earth-centred, earth-fixed x, y, z in metres."""
-    # For one place NumPy takes ten times as long, and differs in the last bit; math refuses what is not finite.
-    of: Any = math if isinstance(lat_deg, float) and math.isfinite(lat_deg + lon_deg) else np
+    of = _functions(lat_deg, lon_deg)
     lat, lon = of.radians(lat_deg), of.radians(lon_deg)
     sin_lat = of.sin(lat)
     normal_m = SEMI_MAJOR_M / of.sqrt(1.0 - ECCENTRICITY_2 * sin_lat * sin_lat)
