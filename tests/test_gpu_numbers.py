@@ -310,6 +310,30 @@ class Instant:
     def elapsed_ms(self, begin: int, end: int) -> float:
         return self.ms
 
+    def captured(self, work: Callable[[], object]) -> Callable[[], object]:
+        return work
+
+
+class Stubborn(Instant):
+    """One that cannot be captured."""
+
+    def captured(self, work: Callable[[], object]) -> Callable[[], object]:
+        raise RuntimeError("not while capturing")
+
+
+def test_a_batch_as_one_graph_is_timed_where_it_can_be_one() -> None:
+    def contender(queue: Any, **more: Any) -> Any:
+        return turns.Contender(lambda: None, queue, lambda: np.ones(3), np.ones(3), **more)
+
+    runs = {"own": contender(Instant()), "stubborn": contender(Stubborn()), "whole": contender(Instant(), whole=True)}
+    own, stubborn, whole = turns.race(runs, 4, 10)
+    assert own.us("graph").tolist() == [100.0] * 4  # a millisecond for ten
+    for other in (stubborn, whole):
+        assert other.wrong is None and other.graph_us is None and other.us("events").size == 4
+        told = figures.ratio(own, other, "graph").as_json(real=True)
+        assert (told["status"], told["why"]) == ("not available", "is not timed so")
+        assert figures.ratio(own, other, "events").as_json(real=True)["median"] == 1.0
+
 
 @pytest.fixture
 def torch_here(monkeypatch: pytest.MonkeyPatch) -> Any:

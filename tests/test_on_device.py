@@ -7,6 +7,7 @@ it is this machine's, if it has one.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -250,6 +251,19 @@ def test_cuda_graphs_are_launched_in_the_thread_that_loaded_and_in_no_other(monk
     assert set(asked) == {"-1"}
     for here, there in zip(want, results, strict=True):
         same(here, there)
+
+
+@emulated_only
+def test_no_garbage_is_collected_while_graphs_are_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, collects = Device.captured, []
+
+    def watched(self: Device, work: Callable[[], object]) -> Callable[[], None]:
+        collects.append(gc.isenabled())
+        return captured(self, work)
+
+    monkeypatch.setattr(Device, "captured", watched)
+    assert fusion_of(on_device(shipped_bundle())).launch is not None
+    assert collects == [False] and gc.isenabled()
 
 
 @emulated_only

@@ -22,14 +22,14 @@ from edgefuse.plan import Plan
 from edgefuse.session import Placement
 from edgefuse.tray import Tray
 
-_LOADING = threading.Lock()
+_LOADING = threading.RLock()
 
 
 def parts_on(
     device: Device, on: Placement, bundle: Bundle, plan: Plan, config_place: str
 ) -> tuple[Model, OnDevice, DeviceLooks]:
     """Build them. A DeviceError says what the device does not take."""
-    with _undisturbed():
+    with contextlib.nullcontext() if on.builds is not None else _undisturbed():  # minutes, and no capture
         return _parts_on(device, on, bundle, plan, config_place)
 
 
@@ -60,7 +60,8 @@ def _parts_on(
     layout = host.layout if isinstance(host, KernelFusion | MapFusion) else None
     fusion = DeviceFusion(host, layout, head.there.part(0, (host.fused.size,)), device)
     if plan.config.cuda_graphs:
-        capture(fusion, head)
+        with _undisturbed():
+            capture(fusion, head)
     executor = OnDevice(bundle, plan.streams, fusion.places, head, on)
     built(on)
     return Model(bundle, plan, fusion, head), executor, DeviceLooks(device)

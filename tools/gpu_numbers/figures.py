@@ -6,7 +6,7 @@ Nothing that took its time on an emulated device becomes a number in what is tol
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from edgefuse.types import F64
 
 MEASURED, EMULATED, MISSING, WRONG = "measured", "emulated", "not available", "WRONG"
 NOT_MEASURED = "took no time that this clock can tell"
-CLOCKS = ("events", "host")
+CLOCKS = ("events", "graph", "host")
+LAUNCHED = ("events", "host")  # with what the host takes to launch
+NOT_SO = "is not timed so"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Row:
     """One contender.
 
     events_us  float64 [rounds], microseconds a launch by events around a batch of launches; None where not so timed
+    graph_us   the same of a batch that is one CUDA graph: what the device takes alone; None where it cannot be one
     host_us    float64 [rounds], microseconds of one call and one synchronisation by the host's clock
     missing    why it is not there
     wrong      why it must not be believed
@@ -65,13 +68,14 @@ class Row:
 
     name: str
     events_us: F64 | None = None
+    graph_us: F64 | None = None
     host_us: F64 | None = None
     missing: str | None = None
     wrong: str | None = None
     counts: Mapping[str, float] = field(default_factory=dict)
 
     def us(self, clock: str) -> F64:
-        found = self.events_us if clock == "events" else self.host_us
+        found: F64 | None = getattr(self, f"{clock}_us")
         return np.zeros(0) if found is None else found
 
     def as_json(self, real: bool) -> dict[str, Any]:
@@ -136,7 +140,12 @@ def figure(name: str, unit: str, rows: Sequence[Row], values: Callable[[], F64],
 def ratio(top: Row, bottom: Row, clock: str, goal: Goal | None = None) -> Figure:
     """Round by round, by one of the clocks."""
     name = f"{top.name} / {bottom.name}, by {clock}"
-    return figure(name, "", (top, bottom), lambda: divided(top.us(clock), bottom.us(clock)), goal)
+    told = figure(name, "", (top, bottom), lambda: _ratios(top.us(clock), bottom.us(clock)), goal)
+    return told if told.values.size or told.missing or told.wrong else replace(told, missing=NOT_SO)
+
+
+def _ratios(above: F64, below: F64) -> F64:
+    return divided(above, below) if above.size == below.size else np.zeros(0)
 
 
 def rate(name: str, unit: str, row: Row, amount: float, goal: Goal | None = None) -> Figure:

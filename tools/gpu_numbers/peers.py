@@ -9,7 +9,7 @@ import numpy as np
 
 from edgefuse.algebra import Operator
 from edgefuse.bench.kernel_peers import find
-from edgefuse.bench.kernels import Layer, multconcat_truth
+from edgefuse.bench.kernels import TOLERANCE, Layer, multconcat_truth
 from edgefuse.types import F32, Array
 
 from .turns import Contender, Queue, Stretch
@@ -41,7 +41,9 @@ def multconcat(layer: Layer) -> dict[str, Contender | str]:
     truth = multconcat_truth(layer)
     return {
         EAGER: _peer(no_torch, lambda torch, queue: _kept(torch.multconcat(layer, PLACE, compiled=False)), truth),
-        COMPILED: _peer(no_torch, lambda torch, queue: _kept(torch.multconcat(layer, PLACE, compiled=True)), truth),
+        COMPILED: _peer(
+            no_torch, lambda torch, queue: _kept(torch.multconcat(layer, PLACE, compiled=True)), truth, whole=True
+        ),
         TRITON: _peer(no_triton, lambda torch, queue: _kept(_quickest(torch, layer, queue)), truth),
     }
 
@@ -80,24 +82,29 @@ def _quickest(torch: Any, layer: Layer, queue: Queue) -> Any:
 
 
 def _peer(
-    lacking: Callable[[], str | None], make: Callable[[Any, Queue], Made], truth: Array, tolerance: float | None = None
+    lacking: Callable[[], str | None],
+    make: Callable[[Any, Queue], Made],
+    truth: Array,
+    tolerance: float = TOLERANCE,
+    *,
+    whole: bool = False,
 ) -> Contender | str:
     """A contender that has run once; or why it cannot, in its own words."""
     if (why := lacking()) is not None:
         return why
     try:
-        return _contender(make, truth, tolerance)
+        return _contender(make, truth, tolerance, whole)
     except Exception as error:  # noqa: BLE001 (what a compiler raises is its own)
         told = " ".join(str(error).split())[:200]
         return f"{type(error).__name__}: {told}"
 
 
-def _contender(make: Callable[[Any, Queue], Made], truth: Array, tolerance: float | None) -> Contender:
+def _contender(make: Callable[[Any, Queue], Made], truth: Array, tolerance: float, whole: bool) -> Contender:
     from . import torch_peers
 
     torch_peers.exactly()
     queue = torch_peers.TorchQueue()
     run, result = make(torch_peers, queue)
-    own = Contender(run, queue, result, truth) if tolerance is None else Contender(run, queue, result, truth, tolerance)
+    own = Contender(run, queue, result, truth, tolerance, whole=whole)
     own.call()
     return own

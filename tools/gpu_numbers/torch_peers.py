@@ -34,6 +34,13 @@ class TorchQueue:
     def wait(self) -> None:
         torch.cuda.synchronize()
 
+    def captured(self, work: Callable[[], object]) -> Callable[[], object]:
+        """What `work` queues, as one CUDA graph."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            work()
+        return graph.replay
+
     def elapsed_ms(self, begin: int, end: int) -> float:
         return float(self._events[begin].elapsed_time(self._events[end]))
 

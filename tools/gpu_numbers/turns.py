@@ -1,4 +1,8 @@
-"""Turns: contenders run round by round, by events around batches of launches and by the host's clock, then checked."""
+"""Turns: contenders run round by round, by events around batches of launches and by the host's clock, then checked.
+
+A launch takes the host some microseconds, which is longer than a small kernel: the same batch as one CUDA graph tells
+what the device takes.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ class Queue(Protocol):
     def mark(self, again: int = -1) -> int: ...
     def wait(self) -> None: ...
     def elapsed_ms(self, begin: int, end: int) -> float: ...
+    def captured(self, work: Callable[[], object]) -> Callable[[], object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Contender:
     truth: Array
     tolerance: float = TOLERANCE
     counts: Mapping[str, float] = field(default_factory=dict)
+    whole: bool = False  # it launches graphs of its own, which can be no part of another
 
     def call(self) -> None:
         """One run, and wait for it."""
@@ -81,22 +87,39 @@ def race(contenders: Mapping[str, Contender | str], rounds: int, launches: int) 
     for own in there.values():
         for _ in range(WARM_UP):
             own.call()
-    events = _by_events(there, rounds, launches)
+    events = _by_events(there, {n: own.run for n, own in there.items()}, rounds, launches)
+    batches = {name: batch for name, own in there.items() if (batch := _batch(own, launches)) is not None}
+    graphs = {name: us / launches for name, us in _by_events(there, batches, rounds, 1).items()}
     host = {t.name: 1e3 * t.ms for t in interleave({n: own.call for n, own in there.items()}, rounds, WARM_UP)}
     return [
         Row(name, missing=own)
         if isinstance(own, str)
-        else Row(name, events[name], host[name], wrong=own.wrong(), counts=own.counts)
+        else Row(name, events[name], graphs.get(name), host[name], wrong=own.wrong(), counts=own.counts)
         for name, own in contenders.items()
     ]
 
 
-def _by_events(contenders: Mapping[str, Contender], rounds: int, launches: int) -> dict[str, F64]:
-    """Name -> float64 [rounds], microseconds; the first of each round rotates."""
-    names, stretches = list(contenders), {name: Stretch(own.queue) for name, own in contenders.items()}
+def _batch(contender: Contender, launches: int) -> Callable[[], object] | None:
+    """So many runs as one CUDA graph; None where that cannot be."""
+    if contender.whole:
+        return None
+    try:
+        launch = contender.queue.captured(lambda: [contender.run() for _ in range(launches)])
+        launch()
+        contender.queue.wait()
+    except Exception:  # noqa: BLE001 (whatever a library raises when it is captured)
+        return None
+    return launch
+
+
+def _by_events(
+    contenders: Mapping[str, Contender], runs: Mapping[str, Callable[[], object]], rounds: int, launches: int
+) -> dict[str, F64]:
+    """Name -> float64 [rounds], microseconds of a run; the first of each round rotates."""
+    names, stretches = list(runs), {name: Stretch(contenders[name].queue) for name in runs}
     found = {name: np.zeros(rounds) for name in names}
     for i in range(rounds):
         for k in range(len(names)):
             name = names[(k + i) % len(names)]
-            found[name][i] = stretches[name].us(contenders[name].run, launches)
+            found[name][i] = stretches[name].us(runs[name], launches)
     return found
