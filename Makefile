@@ -47,8 +47,10 @@ HAS_CUDA = import onnxruntime, sys; sys.exit('CUDAExecutionProvider' not in onnx
 
 gpu: $(DEV)/.installed  ## the tests on this machine's GPU, and what it measures; needs nvcc and a GPU
 	@test -e /dev/nvidiactl -o -e /dev/nvhost-gpu -o -e /dev/nvgpu || { echo "no GPU here: nothing was tested"; exit 1; }
-	@$(BIN)/python -c "$(HAS_CUDA)" || { $(BIN)/python -m pip uninstall -qy onnxruntime onnxruntime-gpu; \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(GPU_RUNTIME); }
+	@{ test "$(origin GPU_RUNTIME)" = file && $(BIN)/python -c "$(HAS_CUDA)"; } || { rm -rf build/gpu-runtime && \
+	  $(BIN)/python -m pip download -q --disable-pip-version-check --no-deps -d build/gpu-runtime $(GPU_RUNTIME) && \
+	  $(BIN)/python -m pip uninstall -qy onnxruntime onnxruntime-gpu && \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps build/gpu-runtime/*.whl; }
 	$(BIN)/edgefuse doctor
 	$(BIN)/cmake -S . -B build/gpu -DEDGEFUSE_TESTS=ON -DEDGEFUSE_PYTHON=OFF -DEDGEFUSE_CUDA=ON \
 	  -DCMAKE_CUDA_ARCHITECTURES=native -DEDGEFUSE_CUDA_PYTHON=ON $(MODULE) -DEDGEFUSE_OUTPUT_DIR=$(CURDIR)/engine/edgefuse

@@ -71,6 +71,7 @@ def put_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "MEMORY", "cpu")
     monkeypatch.setattr(placement, "available_providers", lambda: tuple(placement._NAMES.values()))
     monkeypatch.setattr(placement, "_NAMES", dict.fromkeys(placement._NAMES, "CPUExecutionProvider"))
+    monkeypatch.setattr(placement, "has_plugin", lambda: False)
     monkeypatch.setattr(placement, "cuda_options", lambda device: {})
     monkeypatch.setattr(Session, "run", in_order)
 

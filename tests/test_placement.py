@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 import edgefuse
 import emulated
-from edgefuse import RunConfig, placement
+from edgefuse import RunConfig, placement, pools
 from edgefuse.device import Device
 from edgefuse.doctor import shipped_bundle
 from edgefuse.errors import ConfigError, DeviceError
@@ -134,10 +134,11 @@ def test_a_build_that_was_broken_off_is_told_again_and_a_folder_of_others_is_ref
         placement_of("tensorrt", config, "a" * 64)
 
 
-def test_a_provider_that_would_queue_on_a_stream_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_is_a_plugin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     emulated.put_in(monkeypatch)
+    monkeypatch.setattr(placement, "has_plugin", pools.has_plugin)
     monkeypatch.setattr("onnxruntime.get_build_info", lambda: "ORT Build Info: cuda-plugin-ep=1.0", raising=False)
-    with pytest.raises(DeviceError, match=r"cuda: ONNX Runtime .* as a plugin, with a stream of its own"):
+    with pytest.raises(DeviceError, match=r"cuda: ONNX Runtime .* as a plugin, which is untried"):
         placement.placement_of("cuda", RunConfig(device="cuda"), "")
 
 

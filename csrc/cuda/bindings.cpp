@@ -79,8 +79,8 @@ void bind_memory(Class& device) {
 
 template <class Class>
 void bind_order(Class& device) {
-  device.def("after", &Device::after);
-  device.def("before", &Device::before);
+  device.def("after", &Device::after, py::call_guard<py::gil_scoped_release>());
+  device.def("before", &Device::before, py::call_guard<py::gil_scoped_release>());
   device.def("wait", &Device::wait, py::call_guard<py::gil_scoped_release>());
   device.def("mark", &Device::mark);
   device.def("wait_for", &Device::wait_for, py::call_guard<py::gil_scoped_release>());

@@ -18,6 +18,17 @@ inline void must(cudaError_t error, const char* what) {
   throw Failure(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
+// What this thread does is no part of what another one is capturing, such as another engine that is being loaded.
+class Apart {
+ public:
+  Apart() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~Apart() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  Apart(const Apart&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // and then what it was before
+};
+
 // A device made current for a while; the thread may be somebody else's, who goes on with another.
 class Current {
  public:
@@ -32,9 +43,21 @@ class Current {
   Current(const Current&) = delete;
 
  private:
+  const Apart apart_;
   int before_ = 0;
   bool changed_ = false;
 };
+
+// For destructors: does what it can.
+template <class Work>
+void quietly(int index, Work work) noexcept {
+  try {
+    const Current here(index);
+    work();
+  } catch (const Failure&) {
+  }
+  cudaGetLastError();
+}
 
 struct Facts {
   std::string name;

@@ -119,7 +119,10 @@ class Device : public Memory {
     must(cudaEventRecord(event(again), stream_), "an event");
     return again;
   }
-  void wait_for(int mark) { must(cudaEventSynchronize(event(mark)), "waiting for the device"); }
+  void wait_for(int mark) {
+    const Current here(index_);
+    must(cudaEventSynchronize(event(mark)), "waiting for the device");
+  }
   float elapsed_ms(int from, int to) {
     float ms = 0.0f;
     must(cudaEventElapsedTime(&ms, event(from), event(to)), "timing");

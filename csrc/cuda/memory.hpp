@@ -28,7 +28,9 @@ class Memory {
     must(cudaMalloc(&at, bytes), "memory for tensors");
     return at;
   }
-  void release(void* at) noexcept { cudaFree(at); }  // knows whose it is
+  void release(void* at) noexcept {
+    quietly(index_, [&] { cudaFree(at); });
+  }
 
   // Memory for what comes and goes, out of a pool where the device has one: neither taking nor giving it back waits.
   // It may be used on `take_rows`'s side at once, and is given back once all that is queued here by then is done.
@@ -41,7 +43,7 @@ class Memory {
   }
   void give_back(void* at) noexcept {
     if (!pool_) return release(at);
-    cudaFreeAsync(at, stream_);
+    quietly(index_, [&] { cudaFreeAsync(at, stream_); });
   }
 
   // Is this memory of this device, or managed?
@@ -58,7 +60,9 @@ class Memory {
     must(cudaMallocHost(&at, bytes), "pinned memory");
     return at;
   }
-  void unpin(void* at) noexcept { cudaFreeHost(at); }
+  void unpin(void* at) noexcept {
+    quietly(index_, [&] { cudaFreeHost(at); });
+  }
 
  protected:
   const int index_;
@@ -69,7 +73,7 @@ class Memory {
   // memory that is still in use here is no reason for a sensor's copy to come later.
   cudaMemPool_t own_pool() const {
     int there = 0, no = 0;
-    uint64_t kept = uint64_t{1} << 26;
+    uint64_t kept = uint64_t{1} << 28;
     cudaMemPoolProps props{};
     props.allocType = cudaMemAllocationTypePinned;
     props.location.type = cudaMemLocationTypeDevice;

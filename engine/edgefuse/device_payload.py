@@ -72,22 +72,22 @@ def taken(payload: object, told: Mapping[str, Any], looks: DeviceLooks, *, copy:
     if not aligned or not looks.device.holds(address) or not looks.device.holds(last):
         return None
     stream = told.get("stream", _DEFAULT_STREAM)
-    if copy or strides[0] != inner:
+    if copy or strides[0] != inner or stream not in (None, _DEFAULT_STREAM):  # another one may be gone by then
         own = looks.device.empty(shape, dtype, lent=True)
         looks.device.take(own, address, inner, strides[0], shape[0], None if stream is None else int(stream))
         return DevicePayload(own, looks)
     if stream is not None:
-        looks.device.after(int(stream))
+        looks.device.after(_DEFAULT_STREAM)
     theirs = DevicePayload(DeviceArray(address, shape, dtype, payload), looks)
     if stream is not None:
-        weakref.finalize(theirs, _give_back, looks.device, int(stream), payload).atexit = False
+        weakref.finalize(theirs, _give_back, looks.device, payload).atexit = False
     return theirs
 
 
-def _give_back(device: Device, stream: int, _owner: object) -> None:
+def _give_back(device: Device, _owner: object) -> None:
     """What still reads somebody's memory comes before what they queue next; they are held until that is said."""
     with contextlib.suppress(DeviceError):
-        device.before(stream)
+        device.before(_DEFAULT_STREAM)
 
 
 def _dense(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:

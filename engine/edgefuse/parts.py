@@ -19,7 +19,7 @@ from edgefuse.executors import Executor, executor_of
 from edgefuse.model import Model
 from edgefuse.placement import Refused, first_that_works, placement_of, wanted
 from edgefuse.plan import Plan
-from edgefuse.session import Placement
+from edgefuse.session import CPU, Placement
 from edgefuse.streams import copied
 from edgefuse.traffic import Traffic
 from edgefuse.types import Judged
@@ -146,10 +146,11 @@ def _keep_for_ever(made: _Made) -> None:
 
 
 def _made(name: Provider, bundle: Bundle, plan: Plan, worth: Worth, config_place: str) -> _Made:
-    on = placement_of(name, plan.config, bundle.sha256)
-    if on.device is not None:
-        from edgefuse.parts_device import parts_on
+    if name != "cpu":
+        from edgefuse.parts_device import parts_on, undisturbed
 
-        return _Made(on, *parts_on(on.device, on, bundle, plan, config_place))
+        with undisturbed():
+            on = placement_of(name, plan.config, bundle.sha256)
+            return _Made(on, *parts_on(on, bundle, plan, config_place))
     model = Model.of(bundle, plan, config_place)
-    return _Made(on, model, executor_of(bundle, plan, model.fusion.embeddings, worth))
+    return _Made(CPU, model, executor_of(bundle, plan, model.fusion.embeddings, worth))

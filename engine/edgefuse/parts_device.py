@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from edgefuse.bundle import Bundle
 from edgefuse.captured import capture
-from edgefuse.device import Device
 from edgefuse.device_looks import DeviceLooks
 from edgefuse.errors import DeviceError
 from edgefuse.executor_device import OnDevice
@@ -22,20 +21,12 @@ from edgefuse.plan import Plan
 from edgefuse.session import Placement
 from edgefuse.tray import Tray
 
-_LOADING = threading.RLock()
-
-
-def parts_on(
-    device: Device, on: Placement, bundle: Bundle, plan: Plan, config_place: str
-) -> tuple[Model, OnDevice, DeviceLooks]:
-    """Build them. A DeviceError says what the device does not take."""
-    with contextlib.nullcontext() if on.builds is not None else _undisturbed():  # minutes, and no capture
-        return _parts_on(device, on, bundle, plan, config_place)
+_LOADING = threading.Lock()
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """While CUDA graphs are captured, memory or sessions that come or go would end them: loads are one at a time.
+def undisturbed() -> Iterator[None]:
+    """While CUDA graphs are captured, memory or sessions that come or go would end that: loads are one at a time.
 
     Nor is garbage collected meanwhile, as an engine may be among it.
     """
@@ -49,9 +40,10 @@ def _undisturbed() -> Iterator[None]:
                 gc.enable()
 
 
-def _parts_on(
-    device: Device, on: Placement, bundle: Bundle, plan: Plan, config_place: str
-) -> tuple[Model, OnDevice, DeviceLooks]:
+def parts_on(on: Placement, bundle: Bundle, plan: Plan, config_place: str) -> tuple[Model, OnDevice, DeviceLooks]:
+    """Build them, `undisturbed`. A DeviceError says what the device does not take."""
+    device = on.device
+    assert device is not None
     host = fusion_of(bundle, plan.config.fusion_weights == "float16", config_place)
     if not host.wants_all:
         raise DeviceError("dynamic routing asks one encoder after the other, which is the host's work", place=on.name)
@@ -60,8 +52,7 @@ def _parts_on(
     layout = host.layout if isinstance(host, KernelFusion | MapFusion) else None
     fusion = DeviceFusion(host, layout, head.there.part(0, (host.fused.size,)), device)
     if plan.config.cuda_graphs:
-        with _undisturbed():
-            capture(fusion, head)
+        capture(fusion, head)
     executor = OnDevice(bundle, plan.streams, fusion.places, head, on)
     built(on)
     return Model(bundle, plan, fusion, head), executor, DeviceLooks(device)

@@ -82,8 +82,8 @@ def placement_of(name: Provider, config: RunConfig, bundle_sha256: str) -> Place
     if _NAMES[name] not in available_providers():
         there = ", ".join(available_providers())
         raise DeviceError(f"ONNX Runtime {runtime_version()} was built without it; it has {there}", place=name)
-    if has_plugin():  # what is queued on our stream would not come before what it queues on its own
-        raise DeviceError(f"ONNX Runtime {runtime_version()} has it as a plugin, with a stream of its own", place=name)
+    if has_plugin():  # the first of them queued on a stream of their own, which nothing here would wait for
+        raise DeviceError(f"ONNX Runtime {runtime_version()} has it as a plugin, which is untried", place=name)
     preload()
     device = Device(int(config.device.partition(":")[2] or 0))
     cuda = (_NAMES["cuda"], cuda_options(device))

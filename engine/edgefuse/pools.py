@@ -94,7 +94,7 @@ def preload() -> None:
 
 
 def has_plugin() -> bool:
-    """Is its CUDA provider the plugin, which has a stream of its own?"""
+    """Is its CUDA provider the plugin?"""
     import onnxruntime as ort
 
     return "cuda-plugin-ep=" in getattr(ort, "get_build_info", lambda: "")()

@@ -82,9 +82,9 @@ class Session:
         self._thread = threading.local()
 
     @property
-    def device(self) -> Device | None:
-        """Where it computes; None: here."""
-        return self._on.device
+    def captured(self) -> bool:
+        """Is it one CUDA graph?"""
+        return self._again is not None
 
     def _opened(self, model: bytes, one_thread: bool) -> Any:
         """As one CUDA graph, where that is wanted and can be: not where a node runs on the host."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -42,7 +43,9 @@ def copy(device: Device, nbytes: int) -> Contender:
     """A copy of so many bytes from device memory to device memory."""
     values = np.random.default_rng(6).integers(0, 256, nbytes, np.uint8)
     source, to = device.put(values), device.put(np.zeros_like(values))
-    return Contender(lambda: device.copy(to, source), device, lambda: _fetched(device, to), values, 0.0)
+    zeros = np.zeros_like(values)
+    spoil = partial(_spoil, device, to, zeros)
+    return Contender(lambda: device.copy(to, source), device, lambda: _fetched(device, to), values, 0.0, spoil=spoil)
 
 
 def multconcat(device: Device, layer: Layer, dtype: type[np.generic]) -> Contender:
@@ -56,7 +59,8 @@ def multconcat(device: Device, layer: Layer, dtype: type[np.generic]) -> Contend
     stand_ins, mask = device.put(np.zeros((n, width), np.float32)), _all_present(device, n)
     run = device.projection(x, dims, offsets, weights, weight_offsets, stand_ins, mask, *how)
     truth = multconcat_truth(layer.rounded() if dtype is np.float16 else layer)
-    return Contender(run, device, lambda: _fetched(device, out), truth)
+    spoil = partial(_spoil, device, out, np.full(out.shape, np.nan, np.float32))
+    return Contender(run, device, lambda: _fetched(device, out), truth, spoil=spoil)
 
 
 def fuse_maps(device: Device, operator: Operator, maps: F32, truth: F32, sets: int) -> Contender:
@@ -72,8 +76,12 @@ def fuse_maps(device: Device, operator: Operator, maps: F32, truth: F32, sets: i
         x, out = turns[0]
         device.queue("fuse_maps", x, offsets, stand_ins, mask, *how, out)
 
+    def spoil() -> None:
+        for _, out in turns:
+            _spoil(device, out, np.full(out.shape, np.nan, np.float32))
+
     counts = {"bytes": moved_bytes(operator, n, width, cells)}
-    return Contender(run, device, lambda: _fetched(device, turns[0][1]), truth, counts=counts)
+    return Contender(run, device, lambda: _fetched(device, turns[0][1]), truth, counts=counts, spoil=spoil)
 
 
 def sets_of(device: Device, nbytes: int) -> int:
@@ -104,6 +112,11 @@ def _all_present(device: Device, streams: int) -> DeviceArray:
 def _poisoned(device: Device, size: int) -> DeviceArray:
     """Memory for float32 [size], NaN until somebody writes it."""
     return device.put(np.full(size, np.nan, np.float32))
+
+
+def _spoil(device: Device, there: DeviceArray, values: Array) -> None:
+    device.upload(there, values)
+    device.wait()
 
 
 def _fetched(device: Device, there: DeviceArray) -> Array:

@@ -14,6 +14,7 @@ from edgefuse import Engine, RunConfig, bundle
 from edgefuse.bench.contenders import Inputs, Outputs, Preparing
 from edgefuse.bench.moments import Feed, Moment, moments
 from edgefuse.bench.timing import interleave
+from edgefuse.device import Device
 from edgefuse.errors import BundleError, ConfigError, DeviceError
 from edgefuse.placement import placement_of
 from edgefuse.schema import changed
@@ -156,10 +157,12 @@ def _graph(host: Engine, played: Sequence[Moment], placed: Callable[[Engine], Pl
     try:
         on = placed(host)
         session = Session(host.bundle[file], host.bundle.place(file), on=on)
-        run = bound(session, host, fed) if on.captured else answering(session, fed)
+        run = bound(session, on.device, host, fed) if on.captured else answering(session, fed)
         run()
     except (BundleError, DeviceError) as error:
         return str(error)
+    if on.captured and not session.captured:
+        return "ONNX Runtime makes no CUDA graph of it"
     return Ticker(run, lambda: _graph_wrong(run, host, fed))
 
 
@@ -180,10 +183,10 @@ def answering(session: Session, fed: Fed) -> Callable[[], Outputs]:
     return lambda: {name: value[0] for name, value in session.compute(fed()).items()}
 
 
-def bound(session: Session, host: Engine, fed: Fed) -> Callable[[], Outputs]:
+def bound(session: Session, device: Device | None, host: Engine, fed: Fed) -> Callable[[], Outputs]:
     """As `answering`, from pinned memory through arrays on the device and back, with one wait."""
-    device, given = session.device, fed()
     assert device is not None
+    given = fed()
     here = {name: device.pinned(values.shape, values.dtype) for name, values in given.items()}
     there = {name: device.empty(values.shape, values.dtype) for name, values in given.items()}
     shapes = {out.name: (1, len(out.prior)) for out in host.bundle.manifest.head.outputs}

@@ -46,6 +46,7 @@ class Contender:
     tolerance: float = TOLERANCE
     counts: Mapping[str, float] = field(default_factory=dict)
     whole: bool = False  # it launches graphs of its own, which can be no part of another
+    spoil: Callable[[], object] = lambda: None  # makes the last result no number
 
     def call(self) -> None:
         """One run, and wait for it."""
@@ -68,8 +69,13 @@ class Stretch:
     def __init__(self, queue: Queue) -> None:
         self._queue, self._begin, self._end = queue, queue.mark(), queue.mark()
 
-    def us(self, run: Callable[[], object], launches: int) -> float:
-        """Microseconds a launch of so many in a row. The host may be what they wait for: then that is what it takes."""
+    def us(self, run: Callable[[], object], launches: int, ahead: int = 0) -> float:
+        """Microseconds a launch of so many in a row. The host may be what they wait for: then that is what it takes.
+
+        ahead: so many more before them, for the device to be busy with while the host launches the first.
+        """
+        for _ in range(ahead):
+            run()
         self._queue.mark(self._begin)
         for _ in range(launches):
             run()
@@ -87,14 +93,19 @@ def race(contenders: Mapping[str, Contender | str], rounds: int, launches: int) 
     for own in there.values():
         for _ in range(WARM_UP):
             own.call()
-    events = _by_events(there, {n: own.run for n, own in there.items()}, rounds, launches)
+    events = _by_events(there, {n: own.run for n, own in there.items()}, rounds, launches, 0)
     batches = {name: batch for name, own in there.items() if (batch := _batch(own, launches)) is not None}
-    graphs = {name: us / launches for name, us in _by_events(there, batches, rounds, 1).items()}
+    for name in batches:
+        there[name].spoil()
+    graphs = {name: us / launches for name, us in _by_events(there, batches, rounds, 1, 1).items()}
+    wrong = {name: there[name].wrong() for name in batches}  # before anybody runs again
     host = {t.name: 1e3 * t.ms for t in interleave({n: own.call for n, own in there.items()}, rounds, WARM_UP)}
     return [
         Row(name, missing=own)
         if isinstance(own, str)
-        else Row(name, events[name], graphs.get(name), host[name], wrong=own.wrong(), counts=own.counts)
+        else Row(
+            name, events[name], graphs.get(name), host[name], wrong=wrong.get(name) or own.wrong(), counts=own.counts
+        )
         for name, own in contenders.items()
     ]
 
@@ -113,7 +124,11 @@ def _batch(contender: Contender, launches: int) -> Callable[[], object] | None:
 
 
 def _by_events(
-    contenders: Mapping[str, Contender], runs: Mapping[str, Callable[[], object]], rounds: int, launches: int
+    contenders: Mapping[str, Contender],
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    launches: int,
+    ahead: int,
 ) -> dict[str, F64]:
     """Name -> float64 [rounds], microseconds of a run; the first of each round rotates."""
     names, stretches = list(runs), {name: Stretch(contenders[name].queue) for name in runs}
@@ -121,5 +136,5 @@ def _by_events(
     for i in range(rounds):
         for k in range(len(names)):
             name = names[(k + i) % len(names)]
-            found[name][i] = stretches[name].us(runs[name], launches)
+            found[name][i] = stretches[name].us(runs[name], launches, ahead)
     return found
