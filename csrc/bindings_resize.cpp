@@ -27,7 +27,8 @@ void picture_area(const py::array& image, Array<uint8_t>& out) {
   const int64_t in_part = columns % out_columns == 0 ? 0 : 2;
   const int64_t taps = std::min(columns, columns / out_columns + in_part);
   const std::unique_ptr<float[]> sums(new float[static_cast<size_t>(3 * columns)]);
-  const std::unique_ptr<double[]> wide(new double[static_cast<size_t>(3 * columns + 1)]());
+  const std::unique_ptr<double[]> wide(new double[static_cast<size_t>(3 * columns + 1)]);
+  wide[static_cast<size_t>(3 * columns)] = 0.0;
   const std::unique_ptr<int64_t[]> first(new int64_t[static_cast<size_t>(out_columns)]);
   const std::unique_ptr<double[]> parts(new double[static_cast<size_t>(out_columns * taps)]);
   const Area a{pixels, image.strides(0), image.shape(0), columns,     out.shape(0), out_columns,

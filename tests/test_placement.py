@@ -150,6 +150,7 @@ def test_libraries_in_packages_of_python_are_loaded_before_a_device_is_asked_for
     monkeypatch.setattr(
         "onnxruntime.preload_dlls", lambda: (loaded.append("all"), sys.stdout.write("none found")), raising=False
     )
+    pools.preload.cache_clear()
     placement.placement_of("cpu", RunConfig(), "")
     assert loaded == []
     placement.placement_of("cuda", RunConfig(device="cuda"), "")

@@ -29,44 +29,23 @@ struct Looks {
   Look own[kMostLooks];
 };
 
-inline Look look_at(const Picture& p) {
-  Look look{Look::kGrain, {}, nullptr};
-  look.picture = p;
+template <class T>
+inline Look look_of(Look::Kind kind, T Look::*member, const T& asked, int64_t* room = nullptr) {
+  Look look{kind, {}, room};
+  look.*member = asked;
   return look;
 }
-inline Look look_at(const Levels& l) {
-  Look look{Look::kLevels, {}, nullptr};
-  look.levels = l;
-  return look;
-}
-inline Look look_at(const Depth& d, int64_t* farthest) {
-  Look look{Look::kDepth, {}, farthest};
-  look.depth = d;
-  return look;
-}
-inline Look look_at(const Cloud& c, int64_t* bad) {
-  Look look{Look::kCloud, {}, bad};
-  look.cloud = c;
-  return look;
-}
-inline Look look_at(const Sweep& s, int64_t* counts) {
-  Look look{Look::kSweep, {}, counts};
-  look.sweep = s;
-  return look;
-}
-inline Look look_at(const Digest& d) {
-  Look look{Look::kDigest, {}, nullptr};
-  look.digest = d;
-  return look;
-}
+inline Look look_at(const Picture& p) { return look_of(Look::kGrain, &Look::picture, p); }
+inline Look look_at(const Levels& l) { return look_of(Look::kLevels, &Look::levels, l); }
+inline Look look_at(const Depth& d, int64_t* farthest) { return look_of(Look::kDepth, &Look::depth, d, farthest); }
+inline Look look_at(const Cloud& c, int64_t* bad) { return look_of(Look::kCloud, &Look::cloud, c, bad); }
+inline Look look_at(const Sweep& s, int64_t* counts) { return look_of(Look::kSweep, &Look::sweep, s, counts); }
+inline Look look_at(const Digest& d) { return look_of(Look::kDigest, &Look::digest, d); }
 
-// Whether any of them has to know what the first launch has found.
+// Whether any of them has to know what the first launch has found: those with room do.
 inline bool in_two(const Looks& looks) {
   bool found = false;
-  for (int64_t i = 0; i < looks.count; ++i) {
-    const Look::Kind kind = looks.own[i].kind;
-    found = found || kind == Look::kDepth || kind == Look::kCloud || kind == Look::kSweep;
-  }
+  for (int64_t i = 0; i < looks.count; ++i) found = found || looks.own[i].room != nullptr;
   return found;
 }
 

@@ -21,7 +21,7 @@ from edgefuse.errors import DeviceError
 from edgefuse.reference_looks import ELEVATIONS, SECTORS
 from edgefuse.types import F32, F64
 
-MOST = 8  # kinds of payloads, and looks at one of a kind, that are remembered
+MOST = 8  # kinds of payloads, and looks at one of a kind, that are remembered: as many as one launch takes
 
 Look = tuple[str, tuple[float, ...]]  # a kernel, and its limits
 
@@ -134,8 +134,9 @@ class DeviceLooks:
             (kernel, limits), array = look, payload.array
             how, places[look] = _KERNELS[kernel], Place(slot, end)
             slopes = () if kernel != "sweep_counts" or self._slopes is None else (self._slopes.address,)
-            out = [slot.there.address + 8 * at for at in (end, end + how.numbers)][: 2 if how.room else 1]
-            getattr(gathered, kernel)(array.address, *how.sizes(array), *limits, *slopes, *out)
+            out = slot.there.address + 8 * end
+            room = (out + 8 * how.numbers,) if how.room else ()
+            getattr(gathered, kernel)(array.address, *how.sizes(array), *limits, *slopes, out, *room)
             end += how.numbers + how.room
         self.device.queue("look", gathered, slot.there, end)
         self.device.download(slot.here[:end], slot.there.part(0, (end,)))

@@ -10,7 +10,7 @@ from edgefuse.errors import DeviceError
 from edgefuse.fallback import descend_all
 from edgefuse.health import StreamHealth
 from edgefuse.modalities.agreement import Agreement, relative_error
-from edgefuse.plan import Plan, StreamPlan
+from edgefuse.plan import Plan
 from edgefuse.streams import streams_of
 from edgefuse.types import NS_PER_MS, Array, Judged, Reason, Sample, Trust
 from edgefuse.verdicts import close_derived
@@ -35,9 +35,8 @@ class Front:
         """Look at all that is due at t_ns, and give every stream its verdict."""
         for health, stream in zip(self._healths, self._streams.values(), strict=True):
             health.watch(stream.due(t_ns))
-        for own in self.plan.streams:
-            if own.agreement is not None:
-                self._compare(own, own.agreement, t_ns)
+        for own in range(len(self._healths)):
+            self._compare(own, t_ns)
         return close_derived([health.judge(t_ns) for health in self._healths], self.plan.streams)
 
     def trusts(self, t_ns: int) -> list[Trust]:
@@ -69,19 +68,19 @@ class Front:
             counted[stream.name] = {**health.count(waiting).as_json(), "received": received}
         return counted
 
-    def _compare(self, plan: StreamPlan, agreement: Agreement, t_ns: int) -> None:
-        """Does a stream contradict the one that it must agree with? Each pair of samples is asked once."""
-        i = plan.index
-        if plan.partner is None:
+    def _compare(self, i: int, t_ns: int) -> None:
+        """Does stream i contradict the one that it must agree with? Each pair of samples is asked once."""
+        plan = self.plan.streams[i]
+        if plan.agreement is None or plan.partner is None:
             return
         own, other = self._healths[i].latest, self._healths[plan.partner].trusted
         if own is None or other is None or self._compared.get(i) == (own.number, other.number):
             return
         self._compared[i] = own.number, other.number
-        if abs(own.stamp_ns - other.stamp_ns) <= agreement.within_ms * NS_PER_MS:
-            error = _error(own.payload, other.payload, agreement)
+        if abs(own.stamp_ns - other.stamp_ns) <= plan.agreement.within_ms * NS_PER_MS:
+            error = _error(own.payload, other.payload, plan.agreement)
             if error is not None:
-                self._healths[i].compared(t_ns, agrees=error <= agreement.max_relative_error)
+                self._healths[i].compared(t_ns, agrees=error <= plan.agreement.max_relative_error)
 
 
 def _error(own: Array, other: Array, agreement: Agreement) -> float | None:

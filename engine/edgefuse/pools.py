@@ -85,6 +85,7 @@ def runtime_version() -> str:
     return str(ort.__version__)
 
 
+@functools.cache
 def preload() -> None:
     """Load the libraries of CUDA that lie in packages of Python, where the system's loader would not look for them."""
     import onnxruntime as ort

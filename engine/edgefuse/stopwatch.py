@@ -29,9 +29,7 @@ class Stopwatch:
         whole_ns = time.perf_counter_ns() - self.start_ns
         told: dict[str, float] = {}
         for stage, part, ns in self._laps:
-            told[stage] = told.get(stage, 0.0) + ns / NS_PER_MS
-            if part is not None:
-                name = f"{stage}.{part}"
+            for name in (stage,) if part is None else (stage, f"{stage}.{part}"):
                 told[name] = told.get(name, 0.0) + ns / NS_PER_MS
         told["total"] = whole_ns / NS_PER_MS
         return told

@@ -42,8 +42,8 @@ def maps_of(streams: int, shape: Sequence[int]) -> F32:
 def copy(device: Device, nbytes: int) -> Contender:
     """A copy of so many bytes from device memory to device memory."""
     values = np.random.default_rng(6).integers(0, 256, nbytes, np.uint8)
-    source, to = device.put(values), device.put(np.zeros_like(values))
     zeros = np.zeros_like(values)
+    source, to = device.put(values), device.put(zeros)
     spoil = partial(_spoil, device, to, zeros)
     return Contender(lambda: device.copy(to, source), device, lambda: _fetched(device, to), values, 0.0, spoil=spoil)
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from msgspec.structs import asdict
-from msgspec.structs import replace as changed_placement
+from msgspec.structs import asdict, replace
 
 from edgefuse import Engine, RunConfig, bundle
 from edgefuse.bench.contenders import Inputs, Outputs, Preparing
@@ -168,7 +167,7 @@ def _graph(host: Engine, played: Sequence[Moment], placed: Callable[[Engine], Pl
 
 def _bound(host: Engine) -> Placement:
     """The provider as one would tune it by hand: a stream and buffers of one's own, and one CUDA graph."""
-    return changed_placement(placement_of("cuda", CUDA, host.bundle.sha256), captured=True)
+    return replace(placement_of("cuda", CUDA, host.bundle.sha256), captured=True)
 
 
 def _plain(host: Engine) -> Placement:
