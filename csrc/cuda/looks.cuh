@@ -30,7 +30,7 @@ struct Looks {
 };
 
 template <class T>
-inline Look look_of(Look::Kind kind, T Look::*member, const T& asked, int64_t* room = nullptr) {
+inline Look look_of(Look::Kind kind, T Look::* member, const T& asked, int64_t* room = nullptr) {
   Look look{kind, {}, room};
   look.*member = asked;
   return look;
